@@ -1,0 +1,1 @@
+"""LEO Activation Platform: from a CDP profile to a traced message."""
