@@ -290,6 +290,22 @@ create or replace trigger consent_append_only
 before update or delete or truncate on consent
 for each statement execute function prevent_change();
 
+-- What holds now, per customer and channel. A refusal wins wherever it stands: the CDP's flags are
+-- weak evidence for a yes and a hard stop for a no, our own ledger is the other way of saying no.
+create or replace view current_consent with (security_invoker = true) as
+select
+    latest.tenant_id,
+    latest.profile_id,
+    latest.channel,
+    case when bool_or(latest.decision = 'refused') then 'refused' else 'granted' end as decision
+from (
+    select distinct on (c.tenant_id, c.profile_id, c.channel, c.source = 'cdp')
+        c.tenant_id, c.profile_id, c.channel, c.decision
+    from consent as c
+    order by c.tenant_id, c.profile_id, c.channel, c.source = 'cdp', c.consent_id desc
+) as latest
+group by latest.tenant_id, latest.profile_id, latest.channel;
+
 -- Addresses that get nothing on a channel until the entry ends.
 create table if not exists suppression (
     tenant_id text not null,
@@ -1047,6 +1063,7 @@ $$;
 
 -- The application reads and adds everywhere, and changes only what has a state.
 grant select on tenant to leo_runtime;
+grant select on current_consent to leo_runtime, leo_dbt, leo_analyst;
 grant select, insert, update on
 cdp_profiles, suppression, sync_state, ingest_reject, campaign, message_template, agent_task,
 delivery_log, channel_credential, api_key

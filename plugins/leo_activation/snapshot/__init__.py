@@ -1,0 +1,8 @@
+"""Campaigns and the audiences frozen for them."""
+
+from __future__ import annotations
+
+from leo_activation.snapshot.campaign import ensure_campaign
+from leo_activation.snapshot.freeze import SnapshotManifest, freeze_segment, verify_snapshot
+
+__all__ = ["SnapshotManifest", "ensure_campaign", "freeze_segment", "verify_snapshot"]
