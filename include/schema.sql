@@ -100,22 +100,26 @@ return nullif(current_setting('leo.tenant_id', true), '');
 -- SHA-256 of a text. convert_to is only "stable" in PostgreSQL's books; from one UTF-8 database to
 -- UTF-8 it always gives the same bytes, which is what generated columns need.
 create or replace function text_sha256(content text) returns bytea
-language sql immutable parallel safe
-return sha256(convert_to(content, 'UTF8'));
+language plpgsql immutable parallel safe as $$
+begin
+    return sha256(convert_to(content, 'UTF8'));
+end
+$$;
 
 -- One identity for one thing, for ever (invariant 3). The parts are joined as a JSON array, so
 -- ('ab', 'c') and ('a', 'bc') differ, and NULL differs from ''. The 128 bits are the head of a
--- SHA-256, marked as a UUID of version 8 (RFC 9562).
+-- SHA-256, marked as a UUID of version 8 (RFC 9562). In plpgsql because a SQL function that cannot
+-- be inlined is set up anew for every row: 3 microseconds a call instead of 44.
 create or replace function deterministic_id(variadic parts text[]) returns uuid
-language sql immutable parallel safe
-return (
-    select encode(
-        set_byte(
-            set_byte(h, 6, (get_byte(h, 6) & 15) | 128), 8, (get_byte(h, 8) & 63) | 128
-        ), 'hex'
-    )::uuid
-    from (select substring(text_sha256(to_jsonb(parts)::text) for 16) as h) as d
-);
+language plpgsql immutable parallel safe as $$
+declare
+    head bytea := substring(sha256(convert_to(to_jsonb(parts)::text, 'UTF8')) for 16);
+begin
+    head := set_byte(head, 6, (get_byte(head, 6) & 15) | 128);
+    head := set_byte(head, 8, (get_byte(head, 8) & 63) | 128);
+    return encode(head, 'hex')::uuid;
+end
+$$;
 
 create or replace function update_timestamp() returns trigger
 language plpgsql as $$
