@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import LiteralString, cast
+from typing import LiteralString
 
 from leo_activation.paths import SQL_FOLDER
 
@@ -35,7 +35,7 @@ class Queries:
         """
         try:
             # The text comes from a file of this repository, never from input.
-            return cast("LiteralString", self.statements[name])
+            return self.statements[name]
         except KeyError:
             known = ", ".join(sorted(self.statements))
             raise AttributeError(

@@ -26,7 +26,7 @@ def setting(name: str) -> str:
     :param name: name of the environment variable.
     :raises ConfigurationError: naming the setting, when neither has it.
     """
-    value = os.environ.get(name) or _kept_secrets().get(name)
+    value = os.environ.get(name) or kept_secrets().get(name)
     if not value:
         raise ConfigurationError(
             f"{name} is not set: set it in the environment, or run `make db` to have a local "
@@ -55,7 +55,7 @@ def role_url(role: str, *, database: str | None = None) -> str:
     return urlunsplit(admin._replace(netloc=netloc, path=path))
 
 
-def _kept_secrets() -> dict[str, str]:
+def kept_secrets() -> dict[str, str]:
     """Read the state folder's secrets; there are none before the first `make db`."""
     try:
         text = (state_folder() / "secrets.json").read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Subcommands of ``leo``, one module each; see :mod:`leo_activation.cli`."""
