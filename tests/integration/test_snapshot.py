@@ -9,6 +9,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
+
 from leo_activation.database import Connection, connect, tenant_transaction
 from leo_activation.errors import (
     ConfigurationError,
@@ -19,7 +20,6 @@ from leo_activation.errors import (
     UnknownTenantError,
 )
 from leo_activation.snapshot import ensure_campaign, freeze_segment, verify_snapshot
-
 from tests.conftest import DatabaseUrls
 from tests.support.marts import add_profiles, add_segment, create_marts
 

@@ -37,7 +37,8 @@ def add_profiles(
     admin.execute(
         """
         insert into cdp_profiles (
-            tenant_id, profile_id, ext_id, first_name, full_name, email, raw_attributes, content_hash
+            tenant_id, profile_id, ext_id, first_name, full_name, email, raw_attributes,
+            content_hash
         )
         select %(t)s, deterministic_id('profile', %(t)s, e), e, 'An', %(n)s,
             (e || '@example.com')::citext, '{}', sha256('x')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from leo_activation.queries import parse_queries
 
 TEXT = """-- name: first
@@ -22,7 +23,7 @@ def test_each_query_is_an_attribute_without_its_semicolon() -> None:
 
 def test_a_misspelt_name_is_answered_with_those_that_exist() -> None:
     with pytest.raises(AttributeError, match="has no query 'frist'; it has: first, second_one"):
-        parse_queries("noun", TEXT).frist
+        getattr(parse_queries("noun", TEXT), "frist")  # noqa: B009 - the mistake itself
 
 
 def test_a_name_used_twice_is_refused() -> None:
