@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     server = EmbeddedPostgres.of_project()
     try:
         return run(server, options.command, options.database)
-    except PostgresError as error:
+    except (PostgresError, PermissionError) as error:
         print(f"sandbox.postgres: {error}", file=sys.stderr)
         return 1
 

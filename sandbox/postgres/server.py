@@ -99,9 +99,9 @@ class EmbeddedPostgres:
 
         :raises PostgresError: when it cannot be installed, started, or belongs to somebody else.
         """
+        self._refuse_foreign_data()
         self._make_folders()
         with locked(self.folder / "lock"):
-            self._refuse_foreign_data()
             self._install()
             self._settle()
             if not self.is_running() or PASSWORD_KEY not in self.secrets.read():
@@ -116,16 +116,17 @@ class EmbeddedPostgres:
 
         :returns: whether it was running.
         """
+        self._refuse_foreign_data()
         if not self.data.exists():
             return False
         with locked(self.folder / "lock"):
-            self._refuse_foreign_data()
             return self._stop()
 
     def is_running(self) -> bool:
         """Tell whether this folder's server accepts connections."""
         state = self._postmaster()
-        return state is not None and state[1] == "ready"
+        # A process that was killed this instant still looks ready; it no longer answers.
+        return state is not None and state[1] == "ready" and _answers(self.port())
 
     def port(self) -> int:
         """Return the port of the last start.
@@ -390,6 +391,15 @@ def _is_free(port: int) -> bool:
     return True
 
 
+def _answers(port: int) -> bool:
+    """Tell whether something accepts connections on ``port``."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 def _send(process: int, number: signal.Signals) -> None:
     """Signal a process that may already have ended."""
     try:
@@ -425,5 +435,7 @@ def _with_right_to_reach(account: pwd.struct_passwd) -> list[str]:
         )
     return [
         *(setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"),
-        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"),
+        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override"),
+        # Without it access(2), with which initdb looks for its siblings, ignores the right.
+        *("--securebits=+no_setuid_fixup", "--"),
     ]
