@@ -1,0 +1,83 @@
+-- name: snapshot_page
+-- What was frozen, for whom, and what was decided about it, in one row.
+select
+    s.snapshot_id,
+    s.tenant_id,
+    s.run_id,
+    s.segment_key,
+    s.segment_name,
+    s.member_count,
+    encode(s.members_sha256, 'hex') as members_sha256,
+    s.definition_hash,
+    s.source_watermark,
+    s.created_at,
+    c.campaign_id,
+    c.code as campaign_code,
+    p.instruction,
+    p.verdict,
+    p.verdict_reason,
+    p.plan,
+    p.model,
+    p.latency_ms,
+    p.attempts
+from segment_snapshot as s
+inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
+left join campaign_plan as p on s.tenant_id = p.tenant_id and s.run_id = p.run_id
+where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s;
+
+-- name: outcome_counts
+-- How many messages of the snapshot stand where; the status is never shown without its reason.
+select
+    d.channel,
+    d.delivery_status::text as status,
+    d.skip_reason as reason,
+    count(*) as messages,
+    count(distinct d.profile_id) as members
+from delivery_log as d
+where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s
+group by d.channel, d.delivery_status, d.skip_reason
+order by messages desc, d.channel, status, reason;
+
+-- name: queued_templates
+-- What the approver is asked to let out: each text once, with how many would get it.
+select d.channel, d.template_id, t.subject, t.body_text, count(*) as messages
+from delivery_log as d
+inner join message_template as t on d.tenant_id = t.tenant_id and d.template_id = t.template_id
+where
+    d.tenant_id = %(tenant_id)s
+    and d.snapshot_id = %(snapshot_id)s
+    and d.delivery_status in ('queued', 'retry')
+group by d.channel, d.template_id, t.subject, t.body_text
+order by messages desc, d.channel, d.template_id;
+
+-- name: sample_members
+-- A few members of each outcome, so that a person can look at real journeys.
+select o.ext_id, o.channel, o.status, o.reason
+from (
+    select
+        m.ext_id,
+        d.channel,
+        d.delivery_status::text as status,
+        d.skip_reason as reason,
+        row_number() over (
+            partition by d.channel, d.delivery_status, d.skip_reason order by m.ordinal
+        ) as place
+    from delivery_log as d
+    inner join segment_snapshot_member as m
+        on
+            d.tenant_id = m.tenant_id
+            and d.snapshot_id = m.snapshot_id
+            and d.profile_id = m.profile_id
+    where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s
+) as o
+where o.place <= %(each)s
+order by o.status, o.channel, o.reason, o.ext_id;
+
+-- name: withdraw_queued
+-- A campaign that nobody released: what was to be sent is skipped, and says why.
+update delivery_log
+set delivery_status = 'skipped', skip_reason = %(reason)s
+where
+    tenant_id = %(tenant_id)s
+    and snapshot_id = %(snapshot_id)s
+    and delivery_status in ('queued', 'retry');

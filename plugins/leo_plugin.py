@@ -1,0 +1,78 @@
+"""The platform's pages inside Airflow, behind Airflow's login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from uuid import UUID
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.plugins_manager import AirflowPlugin
+from fastapi import Depends, FastAPI, HTTPException
+from fastapi.responses import HTMLResponse
+from leo_activation import pages
+from leo_activation.campaign_report import read_report, sample_members
+from leo_activation.database import Connection, connect
+from leo_activation.errors import LeoError
+from operators.platform_operator import PAGES, postgres_url
+
+# Whoever may see the campaign's runs may see what they did, and nobody else.
+GUARDED_DAG = "campaign_run"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def authorise(user: GetUserDep) -> None:
+    """Let in whoever may read the runs of the campaign DAG.
+
+    :raises HTTPException: 403 for everybody else who is logged in; 401 comes from Airflow.
+    """
+    if not get_auth_manager().is_authorized_dag(
+        method="GET",
+        access_entity=DagAccessEntity.RUN,
+        details=DagDetails(id=GUARDED_DAG),
+        user=user,
+    ):
+        raise HTTPException(403, f"You may not see the runs of {GUARDED_DAG}")
+
+
+app = FastAPI(
+    title="LEO pages",
+    dependencies=[Depends(authorise)],
+    # These pages would stand outside the dependency above, open to everybody.
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+)
+
+
+@contextmanager
+def database() -> Iterator[Connection]:
+    """Open the application's connection; what does not exist becomes 404."""
+    with closing(connect(postgres_url("postgres_activation"), application_name="pages")) as opened:
+        try:
+            yield opened
+        except LeoError as error:
+            raise HTTPException(404, str(error)) from error
+
+
+@app.get("/snapshots/{tenant}/{snapshot_id}")
+def snapshot(tenant: str, snapshot_id: UUID) -> HTMLResponse:
+    """Show the manifest of a snapshot, its decision and its outcomes."""
+    with database() as connection:
+        report = read_report(connection, tenant_id=tenant, snapshot_id=snapshot_id)
+        samples = sample_members(connection, tenant_id=tenant, snapshot_id=snapshot_id)
+    return HTMLResponse(pages.snapshot_page(report, samples), headers=HEADERS)
+
+
+class LeoPlugin(AirflowPlugin):
+    """Mounts the pages."""
+
+    name = "leo"
+    fastapi_apps = [{"app": app, "url_prefix": PAGES, "name": "LEO pages"}]
