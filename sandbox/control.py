@@ -28,6 +28,7 @@ class Control:
     """
 
     def __init__(self, journal: Journal, faults: Faults) -> None:
+        """Look at, and change, what the stand-in uses."""
         self._journal = journal
         self._faults = faults
 

@@ -63,6 +63,7 @@ class Faults:
     """The rules in force."""
 
     def __init__(self) -> None:
+        """Start without faults."""
         self.rules: list[Rule] = []
 
     def replace(self, documents: list[dict[str, Any]]) -> None:

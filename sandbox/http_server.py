@@ -70,6 +70,7 @@ class HttpProtocol(asyncio.Protocol):
     """
 
     def __init__(self, handler: Handler) -> None:
+        """Wait for the connection."""
         self._handler = handler
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpRequestParser(self)

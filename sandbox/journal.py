@@ -39,9 +39,8 @@ class Journal:
     :param describe: gives (key, label) of a record for the in-memory index.
     """
 
-    def __init__(
-        self, path: Path, describe: Callable[[dict[str, Any]], tuple[str, str]]
-    ) -> None:
+    def __init__(self, path: Path, describe: Callable[[dict[str, Any]], tuple[str, str]]) -> None:
+        """Read what an earlier process recorded."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._describe = describe

@@ -111,9 +111,8 @@ def bulk_import(
     def everything() -> None:
         for position, document in enumerate(body):
             try:
-                outcome = database.savepoint(
-                    partial(_import_one, collection, document, on_duplicate)
-                )
+                one = partial(_import_one, collection, document, on_duplicate)
+                outcome = one() if complete else database.savepoint(one)
             except errors.ArangoError as error:
                 if complete:
                     raise

@@ -339,6 +339,9 @@ class Database:
         self.sql.execute("pragma journal_mode = wal")
         # A killed process loses nothing; only a power cut could, and this is a stand-in.
         self.sql.execute("pragma synchronous = off")
+        # Random keys land all over the B-trees: the default cache of 2 MB would thrash.
+        self.sql.execute("pragma cache_size = -65536")
+        self.sql.execute("pragma mmap_size = 1073741824")
         self.sql.executescript(_CATALOGUE)
         rows = self.sql.execute("select id, name, kind from collections").fetchall()
         self.collections = {

@@ -6,7 +6,7 @@ import email
 import email.policy
 import html
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import Any
 
 from sandbox.control import Control
 from sandbox.http_server import Request, Response
@@ -25,7 +25,7 @@ def parse(record: dict[str, Any]) -> EmailMessage:
     :param record: one journal document.
     """
     raw = record["content"].encode("latin-1")
-    return cast(EmailMessage, email.message_from_bytes(raw, policy=email.policy.default))
+    return email.message_from_bytes(raw, policy=email.policy.default)
 
 
 class Inbox:
@@ -35,6 +35,7 @@ class Inbox:
     """
 
     def __init__(self, mailbox: Mailbox) -> None:
+        """Look into the mailbox."""
         self._mailbox = mailbox
         self._control = Control(mailbox.journal, mailbox.faults)
 

@@ -6,10 +6,11 @@ Fault stages: ``auth`` (recipient = user name), ``mail`` (recipient = envelope s
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -35,6 +36,7 @@ class Mailbox:
     """
 
     def __init__(self, data_dir: Path, credentials: tuple[str, str] | None = None) -> None:
+        """Read what an earlier process recorded."""
         self.faults = Faults()
         self.journal = Journal(data_dir / "smtp.jsonl", describe)
         self._credentials = credentials
@@ -75,7 +77,7 @@ class Mailbox:
     @staticmethod
     def _hang_up(server: SMTP) -> None:
         if server.transport is not None:
-            server.transport.abort()
+            cast(asyncio.Transport, server.transport).abort()
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's hook name
         self,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 
 TAGS = frozenset(
-    "b strong i em u ins s strike del a code pre blockquote tg-spoiler span tg-emoji tg-time".split()
+    "b strong i em u ins s strike del a code pre blockquote tg-spoiler span tg-emoji "
+    "tg-time".split()
 )
-_TOKEN = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s[^<>]*)?)>|<|&([a-zA-Z]+|#[xX]?[0-9a-fA-F]+);")
+_TOKEN = re.compile(
+    r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)((?:\s[^<>]*)?)>|<|&([a-zA-Z]+|#[xX]?[0-9a-fA-F]+);"
+)
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
 
 

@@ -50,6 +50,7 @@ class TelegramServer:
     """
 
     def __init__(self, data_dir: Path, token: str | None = None) -> None:
+        """Read what an earlier process recorded."""
         self.faults = Faults()
         self.journal = Journal(
             data_dir / "telegram.jsonl", lambda record: (record["chat_id"], record["label"])
@@ -69,7 +70,9 @@ class TelegramServer:
         if self._token is not None and token != self._token:
             return failure(401, "Unauthorized")
         if method == "getMe":
-            return Response({"ok": True, "result": {"id": 1, "is_bot": True, "username": "leo_bot"}})
+            return Response(
+                {"ok": True, "result": {"id": 1, "is_bot": True, "username": "leo_bot"}}
+            )
         if method != "sendMessage":
             return failure(404, "Not Found")
         return await self._send_message(self._arguments(request))

@@ -1,0 +1,1 @@
+"""The ledger, and how messages get from it to the channels."""

@@ -1,0 +1,466 @@
+"""The dispatcher: claim, commit ``sending``, send, write the outcome.
+
+One coroutine talks to the ledger; many talk to the provider. The ledger's coroutine writes the
+outcomes that have gathered and claims as much as the senders can hold, so each is one transaction
+for many messages. What is claimed but cannot be sent in time (lease nearly over, ledger lost, asked
+to stop) does not leave; it goes back as ``retry``, which is true: nothing left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+
+from leo_activation.channels.base import Channel, Message, Outcome, Reaction
+from leo_activation.channels.registry import open_channel
+from leo_activation.database import connect_async
+from leo_activation.delivery.ledger import APPLICATION_NAME, Answer, Claim, Gate, Ledger
+from leo_activation.delivery.retry import RetryPolicy, settle
+from leo_activation.delivery.templates import MessageTemplate, message_context, render
+from leo_activation.delivery.unsubscribe import UnsubscribeLinks
+from leo_activation.errors import LedgerError, TemplateError
+
+log = logging.getLogger(__name__)
+
+_RECONNECT_SECONDS = 0.5
+_POLL_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchOptions:
+    """How one dispatcher works; the defaults suit a campaign on one machine.
+
+    :param concurrency: sends at the same time.
+    :param lease_seconds: how long a claim holds.
+    :param send_timeout_seconds: after this a send is ``unknown``; well below the lease.
+    :param flush_seconds: how long an outcome may wait for company before it is written.
+    :param patience_seconds: wait this long in the process for a retry or a foreign lease; what is
+        due later is left for the next run.
+    :param unsubscribe_base_url: public address of the one-click unsubscribe; None leaves it out.
+    :param retry: how patiently a refused message is tried again.
+    """
+
+    concurrency: int = 16
+    lease_seconds: float = 60.0
+    send_timeout_seconds: float = 25.0
+    flush_seconds: float = 0.05
+    patience_seconds: float = 75.0
+    unsubscribe_base_url: str | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchReport:
+    """What this run did, and where the snapshot's messages stand on this channel.
+
+    :param outcomes: attempts of this run by new status, policy skips included.
+    :param reasons: attempts of this run that were not sent, by reason.
+    :param totals: all messages: status -> reason -> rows.
+    :param stopped: why it ended before everything was settled; None when it was.
+    :param next_due: when to run again; None when everything is settled.
+    :param seconds: how long it took.
+    """
+
+    outcomes: Mapping[str, int]
+    reasons: Mapping[str, int]
+    totals: Mapping[str, Mapping[str, int]]
+    stopped: str | None
+    next_due: datetime | None
+    seconds: float
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to send."""
+        return self.next_due is None
+
+
+def utc_now() -> datetime:
+    """Return the current time."""
+    return datetime.now(UTC)
+
+
+def dispatch_channel(
+    database_url: str,
+    tenant_id: str,
+    snapshot_id: UUID,
+    channel: str,
+    worker_id: str,
+    secret_key: str,
+    *,
+    options: DispatchOptions | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    uniform: Callable[[], float] = random.random,
+) -> DispatchReport:
+    """Send what a snapshot has queued on one channel. Running it again is always safe.
+
+    :param database_url: libpq URL of the runtime role.
+    :param worker_id: name of this worker; made unique with the start time.
+    :param secret_key: decrypts the channel's credential and signs unsubscribe links.
+    :param clock: tells the time of the ledger.
+    :param uniform: random numbers from 0 to 1, for jitter.
+    :raises LedgerError: the ledger cannot be written; nothing more was sent.
+    :raises ConfigurationError: the channel has no usable credential.
+    """
+    return asyncio.run(
+        dispatch_channel_async(
+            database_url,
+            tenant_id,
+            snapshot_id,
+            channel,
+            worker_id,
+            secret_key,
+            options=options,
+            clock=clock,
+            uniform=uniform,
+        )
+    )
+
+
+async def dispatch_channel_async(
+    database_url: str,
+    tenant_id: str,
+    snapshot_id: UUID,
+    channel: str,
+    worker_id: str,
+    secret_key: str,
+    *,
+    options: DispatchOptions | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    uniform: Callable[[], float] = random.random,
+) -> DispatchReport:
+    """Do the work of :func:`dispatch_channel` in a running event loop."""
+    options = options or DispatchOptions()
+    unique_id = f"{worker_id}@{clock().isoformat(timespec='microseconds')}"
+    try:
+        connection = await connect_async(database_url, application_name=APPLICATION_NAME)
+    except psycopg.OperationalError as error:
+        raise LedgerError(
+            f"the ledger cannot be reached ({type(error).__name__}); nothing was sent"
+        ) from error
+    ledger = Ledger(
+        connection,
+        database_url,
+        tenant_id=tenant_id,
+        snapshot_id=snapshot_id,
+        channel=channel,
+        worker_id=unique_id,
+    )
+    try:
+        return await _dispatch(ledger, tenant_id, secret_key, options, clock, uniform)
+    except psycopg.Error as error:
+        raise LedgerError(
+            f"the ledger of tenant {tenant_id!r} cannot be written ({type(error).__name__}: "
+            f"{error}); nothing more was sent. What had left and could not be written down "
+            "becomes 'unknown' when its lease ends. Run the dispatch again"
+        ) from error
+    finally:
+        await ledger.connection.close()
+
+
+async def _dispatch(
+    ledger: Ledger,
+    tenant_id: str,
+    secret_key: str,
+    options: DispatchOptions,
+    clock: Callable[[], datetime],
+    uniform: Callable[[], float],
+) -> DispatchReport:
+    if await ledger.next_due() is None:
+        # A channel that the plan does not use needs no credential.
+        await ledger.complete_tasks()
+        return DispatchReport({}, {}, await ledger.totals(), None, None, 0.0)
+    credential, templates = await ledger.prepare(secret_key)
+    composer = Composer(tenant_id, templates, secret_key, options.unsubscribe_base_url)
+    provider = open_channel(credential, options.concurrency)
+    try:
+        return await Dispatcher(ledger, provider, composer, options, clock, uniform).run()
+    finally:
+        await provider.close()
+
+
+class Composer:
+    """Writes the message of a claim.
+
+    :param templates: active templates of the channel.
+    :param secret_key: signs unsubscribe links.
+    :param unsubscribe_base_url: None leaves them out.
+    """
+
+    def __init__(
+        self,
+        tenant_id: str,
+        templates: Mapping[str, MessageTemplate],
+        secret_key: str,
+        unsubscribe_base_url: str | None,
+    ) -> None:
+        """Keep the templates and the key of the links."""
+        self._tenant_id = tenant_id
+        self._templates = templates
+        self._links = (
+            UnsubscribeLinks(secret_key, unsubscribe_base_url) if unsubscribe_base_url else None
+        )
+
+    def compose(self, claim: Claim, gate: Gate) -> Message:
+        """Render the message.
+
+        :param gate: the campaign it belongs to.
+        :raises TemplateError: the template is missing or does not fit this customer.
+        """
+        template = self._templates.get(claim.template_id)
+        if template is None:
+            raise TemplateError(
+                f"template {claim.template_id!r} does not exist, is not active or is for another "
+                f"channel; active here: {', '.join(sorted(self._templates)) or 'none'}"
+            )
+        link = self._links.link(self._tenant_id, claim.delivery_id) if self._links else None
+        extra = {
+            "shop_name": gate.shop_name,
+            "campaign_name": gate.campaign_name,
+            "unsubscribe_url": link,
+        }
+        context = message_context(claim.facts, claim.params, extra)
+        rendered = render(template, context, is_advertising=gate.is_advertising)
+        return Message(
+            delivery_id=claim.delivery_id,
+            tenant_id=self._tenant_id,
+            address=claim.address,
+            subject=rendered.subject,
+            text=rendered.text,
+            html=rendered.html,
+            unsubscribe_url=link,
+        )
+
+
+class Dispatcher:
+    """One run over one snapshot and channel.
+
+    :param ledger: where messages come from and outcomes go to.
+    :param provider: where messages go.
+    :param composer: writes them.
+    :param clock: the ledger's time.
+    :param uniform: random numbers from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        provider: Channel,
+        composer: Composer,
+        options: DispatchOptions,
+        clock: Callable[[], datetime],
+        uniform: Callable[[], float],
+    ) -> None:
+        """Start with nothing claimed."""
+        self._ledger = ledger
+        self._provider = provider
+        self._composer = composer
+        self._options = options
+        self._clock = clock
+        self._uniform = uniform
+        self._todo: asyncio.Queue[tuple[Claim, Gate]] = asyncio.Queue()
+        self._answers: list[Answer] = []
+        self._in_flight = 0
+        self._wake = asyncio.Event()
+        # Set when nothing more may leave, with the reason.
+        self._stopped: str | None = None
+        self._drained = False
+        self._outcomes: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+
+    async def run(self) -> DispatchReport:
+        """Work until everything is settled, due too late, or stopped.
+
+        :raises psycopg.Error: the ledger cannot be written.
+        """
+        started = time.monotonic()
+        senders = [
+            asyncio.create_task(self._send_forever()) for _ in range(self._options.concurrency)
+        ]
+        try:
+            with self._stop_on_signal():
+                await self._drive()
+        except psycopg.Error:
+            self.stop("the ledger cannot be written")
+            await self._rescue()
+            raise
+        finally:
+            for sender in senders:
+                sender.cancel()
+            await asyncio.gather(*senders, return_exceptions=True)
+        await self._ledger.expire_leases(self._clock())
+        await self._ledger.complete_tasks()
+        return DispatchReport(
+            outcomes=dict(self._outcomes),
+            reasons=dict(self._reasons),
+            totals=await self._ledger.totals(),
+            stopped=self._stopped,
+            next_due=await self._ledger.next_due(),
+            seconds=time.monotonic() - started,
+        )
+
+    async def _rescue(self) -> None:
+        """Write down what is known after the ledger was lost, as long as the leases hold.
+
+        Nothing more leaves; what is on its way is waited for, because its outcome is worth knowing.
+        """
+        deadline = self._clock() + timedelta(seconds=self._options.lease_seconds)
+        while self._in_flight or not self._todo.empty():
+            await self._doze(self._options.flush_seconds)
+        while self._clock() < deadline:
+            try:
+                await self._ledger.reconnect()
+                known = [answer.claim.delivery_id for answer in self._answers]
+                await self._ledger.release_unknown_claims(known, self._clock())
+                await self._flush()
+            except psycopg.Error:
+                await asyncio.sleep(_RECONNECT_SECONDS)
+            else:
+                return
+
+    @contextmanager
+    def _stop_on_signal(self) -> Iterator[None]:
+        """Drain on SIGTERM: claim no more, finish what is on its way, write it down."""
+        loop = asyncio.get_running_loop()
+        before = signal.getsignal(signal.SIGTERM)
+        installed = False
+        # Only the main thread may handle signals; elsewhere the owner of the process decides.
+        with suppress(ValueError, RuntimeError):
+            loop.add_signal_handler(signal.SIGTERM, self.stop, "asked to stop (SIGTERM)")
+            installed = before is not None
+        try:
+            yield
+        finally:
+            if installed:
+                loop.remove_signal_handler(signal.SIGTERM)
+                signal.signal(signal.SIGTERM, before)
+
+    def stop(self, reason: str) -> None:
+        """Let nothing more leave; messages on their way still get their outcome.
+
+        :param reason: goes into the report.
+        """
+        self._stopped = self._stopped or reason
+        self._wake.set()
+
+    async def _drive(self) -> None:
+        await self._ledger.expire_leases(self._clock())
+        while not self._drained:
+            await self._flush()
+            if self._stopped is None:
+                await self._refill()
+            busy = self._in_flight or self._answers or not self._todo.empty()
+            if busy:
+                await self._doze(self._options.flush_seconds)
+            elif self._stopped is not None or not await self._wait_for_more():
+                self._drained = True
+
+    async def _doze(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+
+    async def _wait_for_more(self) -> bool:
+        """Wait for the next retry or the end of a foreign lease; False when there is none soon."""
+        due = await self._ledger.next_due()
+        if due is None:
+            return False
+        now = self._clock()
+        wait = (due - now).total_seconds()
+        if wait > self._options.patience_seconds:
+            return False
+        # Another dispatcher may settle its messages long before its lease ends.
+        await self._doze(min(max(wait, self._options.flush_seconds), _POLL_SECONDS))
+        await self._ledger.expire_leases(self._clock())
+        return True
+
+    async def _refill(self) -> None:
+        """Keep twice as many messages at hand as can be sent at once."""
+        room = 2 * self._options.concurrency - self._todo.qsize()
+        if room < self._options.concurrency:
+            return
+        now = self._clock()
+        lease_until = now + timedelta(seconds=self._options.lease_seconds)
+        batch = await self._ledger.claim(room, now, lease_until)
+        if batch.gate.closed is not None:
+            self.stop(batch.gate.closed)
+        for reason, rows in batch.skipped.items():
+            self._outcomes["skipped"] += rows
+            self._reasons[reason] += rows
+        for claim in batch.claims:
+            self._todo.put_nowait((claim, batch.gate))
+
+    async def _send_forever(self) -> None:
+        while True:
+            claim, gate = await self._todo.get()
+            self._in_flight += 1
+            try:
+                outcome = await self._attempt(claim, gate)
+            finally:
+                self._in_flight -= 1
+            self._answer(claim, outcome)
+
+    async def _attempt(self, claim: Claim, gate: Gate) -> Outcome:
+        if self._stopped is not None:
+            return Outcome(Reaction.DEFER, "released", f"not sent: {self._stopped}")
+        left = (claim.lease_until - self._clock()).total_seconds()
+        if left <= self._options.send_timeout_seconds:
+            return Outcome(Reaction.DEFER, "released", "not sent: the lease was nearly over")
+        try:
+            message = self._composer.compose(claim, gate)
+        except TemplateError as error:
+            return Outcome(Reaction.PERM, "template_error", str(error))
+        try:
+            async with asyncio.timeout(self._options.send_timeout_seconds):
+                return await self._provider.send(message)
+        except TimeoutError:
+            return Outcome(Reaction.UNKNOWN, "no_answer", "no answer in time")
+        except Exception as error:  # a defect of a channel must not take the batch along
+            log.exception(
+                "channel %s failed on delivery %s", self._ledger.channel, claim.delivery_id
+            )
+            return Outcome(Reaction.UNKNOWN, "channel_defect", type(error).__name__)
+
+    def _answer(self, claim: Claim, outcome: Outcome) -> None:
+        now = self._clock()
+        settlement = settle(outcome, claim.refusals, now, self._options.retry, self._uniform)
+        self._answers.append(Answer(claim, outcome, settlement, now))
+        if outcome.reaction in (Reaction.STOP, Reaction.REFRESH):
+            self.stop(f"channel {self._ledger.channel} is paused: {outcome.detail}")
+        # Wake the ledger's coroutine when there is a batch to write or the senders run dry.
+        if len(self._answers) >= self._options.concurrency or self._todo.empty():
+            self._wake.set()
+
+    async def _flush(self) -> None:
+        if not self._answers:
+            return
+        answers, self._answers = self._answers, []
+        try:
+            await self._write(answers)
+        except psycopg.Error:
+            # Not written down as far as we know; writing them again is harmless.
+            self._answers = [*answers, *self._answers]
+            raise
+        for answer in answers:
+            self._outcomes[answer.settlement.status] += 1
+            if answer.settlement.error_class is not None:
+                self._reasons[answer.settlement.error_class] += 1
+
+    async def _write(self, answers: Sequence[Answer]) -> None:
+        refusals = [a for a in answers if a.outcome.reaction is Reaction.SUPPRESS]
+        await self._ledger.record(answers, refusals)
+        for answer in answers:
+            if answer.outcome.reaction in (Reaction.STOP, Reaction.REFRESH):
+                await self._ledger.pause_channel(answer.outcome.detail)
+                return

@@ -1,0 +1,100 @@
+"""What an answer means for the ledger: pure decisions, no clock, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from leo_activation.channels.base import Outcome, Reaction
+
+_STATUS = {
+    Reaction.ACCEPTED: "sent",
+    Reaction.PERM: "failed",
+    Reaction.SUPPRESS: "failed",
+    Reaction.RETRY: "retry",
+    Reaction.DEFER: "retry",
+    Reaction.REFRESH: "retry",
+    Reaction.STOP: "retry",
+    Reaction.UNKNOWN: "unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patiently a message is tried again.
+
+    :param max_attempts: attempts that a provider or network may refuse before it is given up.
+    :param base_seconds: longest wait after the first of them; doubles with each.
+    :param cap_seconds: longest wait of all.
+    """
+
+    max_attempts: int = 5
+    base_seconds: float = 2.0
+    cap_seconds: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What the ledger writes at the end of an attempt.
+
+    :param status: new ``delivery_status``.
+    :param error_class: short class of the cause, None when it was sent.
+    :param error: the cause in words.
+    :param not_before: when a ``retry`` is due.
+    :param counts: whether the attempt used up one of the allowed ones.
+    """
+
+    status: str
+    error_class: str | None = None
+    error: str | None = None
+    not_before: datetime | None = None
+    counts: bool = False
+
+
+def backoff_seconds(
+    refusals: int, asked: float | None, policy: RetryPolicy, uniform: Callable[[], float]
+) -> float:
+    """Return how long to wait: what the provider asked, plus full jitter over a growing window.
+
+    :param refusals: refused attempts so far, 1 or more.
+    :param asked: least seconds that the provider wants, None when it did not say.
+    :param policy: base and cap.
+    :param uniform: a random number from 0 to 1.
+    """
+    window = min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(refusals - 1, 30))
+    return (asked or 0.0) + window * uniform()
+
+
+def settle(
+    outcome: Outcome,
+    refusals_before: int,
+    now: datetime,
+    policy: RetryPolicy,
+    uniform: Callable[[], float],
+) -> Settlement:
+    """Turn an outcome into the next state.
+
+    :param outcome: what the channel says.
+    :param refusals_before: earlier attempts of this message that counted.
+    :param now: the end of the attempt.
+    :param policy: limits.
+    :param uniform: a random number from 0 to 1.
+    """
+    status = _STATUS[outcome.reaction]
+    if status == "sent":
+        return Settlement("sent")
+    reason, error = outcome.reason or "unspecified", outcome.detail or "no details given"
+    if status != "retry":
+        return Settlement(status, reason, error)
+    counts = outcome.reaction is Reaction.RETRY
+    refusals = refusals_before + counts
+    if refusals >= policy.max_attempts:
+        return Settlement(
+            "failed",
+            "attempts_exhausted",
+            f"refused {refusals} times, the last time: {error}",
+            counts=True,
+        )
+    wait = backoff_seconds(max(refusals, 1), outcome.retry_after, policy, uniform)
+    return Settlement("retry", reason, error, now + timedelta(seconds=wait), counts)
