@@ -1,0 +1,580 @@
+-- Queries of the quality checks. A query named expect_... returns the rows that break its rule, the
+-- ids that name them first; no row is a pass.
+--
+-- Great Expectations takes these texts without parameters, so what a check depends on comes from
+-- settings of its connection (leo_activation.quality.session), never from text put together:
+--   leo.tenant_id       whose rows; row level security holds for every query here
+--   leo.snapshot_id     one snapshot, or '' for the whole ledger
+--   leo.checked_at      now, as the caller's clock has it
+--   leo.settled_before  work begun before this moment has to be finished
+--   leo.fresh_after     the source must have been read since
+--   leo.max_reject_share  of the documents, at most this part may be refused
+-- A missing setting is an error, which fails the check. For the same reason a text holds no braces,
+-- no percent signs and no single colon before a name: the libraries between would read them.
+--
+-- Many begin with the same two branches: either the whole ledger, or one snapshot by its index. An
+-- OR would read the whole ledger for both; of two branches, one is never started.
+
+-- name: describe_session
+-- A check that sees nothing passes: make sure that the connection is isolated, and by whose rows.
+select
+    current_user as role_name,
+    current_tenant_id() as tenant_id,
+    row_security_active('delivery_log') as is_isolated,
+    exists (select from tenant as t where t.tenant_id = current_tenant_id()) as is_known;
+
+-- name: find_snapshot
+-- The snapshot of a run, or the run of a snapshot.
+select s.snapshot_id, s.run_id
+from segment_snapshot as s
+where
+    s.tenant_id = %(tenant_id)s
+    and (
+        s.snapshot_id = %(snapshot_id)s::uuid
+        or (%(snapshot_id)s::uuid is null and s.run_id = %(run_id)s)
+    );
+
+-- name: record_quality_run
+-- The verdict is kept, so that a run's page can show it later.
+insert into quality_run (tenant_id, suite, run_id, snapshot_id, is_success, results, created_at)
+values (
+    %(tenant_id)s, %(suite)s, %(run_id)s, %(snapshot_id)s, %(is_success)s, %(results)s,
+    %(checked_at)s
+)
+returning quality_run_id;
+
+-- name: expect_profile_ids_to_be_derived
+-- One customer, one id for ever: the id is the hash of tenant and ext_id.
+select p.ext_id, p.profile_id
+from cdp_profiles as p
+where
+    btrim(p.ext_id) = ''
+    or p.profile_id <> deterministic_id('profile', p.tenant_id, p.ext_id);
+
+-- name: expect_profiles_to_be_unique
+-- Two rows of one customer would get two messages.
+select p.ext_id, count(*) as row_count
+from cdp_profiles as p
+group by p.ext_id
+having count(*) > 1;
+
+-- name: expect_profile_lifecycles_to_be_known
+-- A lifecycle that nobody knows is neither contacted nor erased.
+select p.ext_id, p.profile_id, p.lifecycle
+from cdp_profiles as p
+where p.lifecycle is null or p.lifecycle not in ('active', 'merged', 'inactive', 'deleted');
+
+-- name: expect_profile_mobiles_to_be_valid
+-- Providers want 84 and the subscriber number; the number itself is personal and not shown.
+select p.ext_id, p.profile_id, length(p.mobile) as digits
+from cdp_profiles as p
+where p.mobile !~ '^84[0-9]+$' or length(p.mobile) not between 11 and 12;
+
+-- name: expect_profile_emails_to_be_valid
+-- An address that cannot be one costs sender reputation; it is personal and not shown.
+select p.ext_id, p.profile_id, length(p.email) as characters
+from cdp_profiles as p
+where p.email !~ '^[^@\s<>"]+@[^@\s<>"]+[.][^@\s<>".]+$' or length(p.email) > 254;
+
+-- name: expect_merged_profiles_to_have_survivor
+-- Following merged_into_ext_id has to end at a profile that is not merged away itself.
+with recursive chain as (
+    select p.ext_id as merged_ext_id, p.merged_into_ext_id as next_ext_id
+    from cdp_profiles as p
+    where p.lifecycle = 'merged'
+    union
+    select c.merged_ext_id, p.merged_into_ext_id
+    from chain as c
+    inner join cdp_profiles as p on c.next_ext_id = p.ext_id
+    where p.lifecycle = 'merged'
+)
+
+select p.ext_id, p.profile_id, p.merged_into_ext_id
+from cdp_profiles as p
+where
+    p.lifecycle = 'merged'
+    and not exists (
+        select
+        from chain as c
+        inner join cdp_profiles as survivor
+            on c.next_ext_id = survivor.ext_id and survivor.lifecycle <> 'merged'
+        where c.merged_ext_id = p.ext_id
+    );
+
+-- name: expect_reject_share_to_be_bounded
+-- A few bad documents are life; many mean that the mapping does not fit the source any more.
+with counted as (
+    select
+        (select count(*) from cdp_profiles) as accepted,
+        count(*) as refused,
+        min(r.ext_id) as first_ext_id
+    from ingest_reject as r
+    where
+        r.scope = 'document'
+        and not exists (select from cdp_profiles as p where p.ext_id = r.ext_id)
+)
+
+select c.refused, c.accepted, c.first_ext_id
+from counted as c
+where c.refused > current_setting('leo.max_reject_share')::numeric * (c.refused + c.accepted);
+
+-- name: expect_watermark_to_exist
+-- Profiles without a watermark were not committed together with it: the next delta has no start.
+select count(*) as profiles
+from cdp_profiles
+where
+    not exists (
+        select from sync_state as s
+        where s.watermark not in (jsonb_build_object(), 'null')
+    )
+having count(*) > 0;
+
+-- name: expect_source_to_be_fresh
+-- Decisions on old facts reach the wrong people; the last read of the source tells their age.
+select max(s.updated_at) as last_read_at
+from sync_state as s
+having max(s.updated_at) < current_setting('leo.fresh_after')::timestamptz;
+
+-- name: expect_delivery_tasks_to_exist
+-- A delivery without its decision cannot say why it happened.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.task_id
+from deliveries as d
+where
+    not exists (
+        select from agent_task as t
+        where t.tenant_id = d.tenant_id and t.task_id = d.task_id
+    );
+
+-- name: expect_delivery_events_to_exist
+-- A delivery without its event cannot say what it answers.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.event_id
+from deliveries as d
+where
+    not exists (
+        select from marketing_event as e
+        where e.tenant_id = d.tenant_id and e.event_id = d.event_id
+    );
+
+-- name: expect_delivery_members_to_exist
+-- A campaign delivers to the members of its snapshot, to nobody else.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.snapshot_id
+from deliveries as d
+where
+    d.snapshot_id is not null
+    and (
+        not exists (
+            select from segment_snapshot as s
+            where s.tenant_id = d.tenant_id and s.snapshot_id = d.snapshot_id
+        )
+        or not exists (
+            select from segment_snapshot_member as m
+            where
+                m.tenant_id = d.tenant_id
+                and m.snapshot_id = d.snapshot_id
+                and m.profile_id = d.profile_id
+        )
+    );
+
+-- name: expect_deliveries_to_agree_with_tasks
+-- Event, customer, campaign and snapshot of a delivery are those of its decision.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.task_id
+from deliveries as d
+inner join agent_task as t on d.tenant_id = t.tenant_id and d.task_id = t.task_id
+where
+    (d.event_id, d.profile_id, d.campaign_id, d.snapshot_id)
+    is distinct from (t.event_id, t.profile_id, t.campaign_id, t.snapshot_id);
+
+-- name: expect_delivery_ids_to_be_derived
+-- Asking twice for one delivery finds the first one only as long as ids are made one way.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel, d.step
+from deliveries as d
+where
+    d.delivery_id <> deterministic_id(
+        'delivery', d.tenant_id, d.event_id::text, d.profile_id::text,
+        coalesce(d.channel, 'none'), d.step::text
+    )
+    or d.message_key is distinct from case
+        when d.message_key is not null or d.delivery_status <> 'skipped'
+            then deterministic_id(
+                'message', d.tenant_id, d.campaign_id::text, d.profile_id::text,
+                d.channel, d.step::text
+            )
+    end;
+
+-- name: expect_decided_tasks_to_have_trace
+-- Every decision explains itself, to code and to people.
+with tasks as (
+    select t.* from agent_task as t
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select t.* from agent_task as t
+    where t.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select t.task_id, t.profile_id, t.status
+from tasks as t
+where
+    t.status not in ('pending', 'deciding', 'failed')
+    and (
+        t.plan is null
+        or coalesce(t.reasoning_trace, 'null') in (
+            'null', '""', jsonb_build_array(), jsonb_build_object()
+        )
+        or coalesce(btrim(t.reasoning_summary), '') = ''
+    );
+
+-- name: expect_decided_tasks_to_follow_plan_of_run
+-- What the model said is kept once per run, and a decision points to it.
+with tasks as (
+    select t.* from agent_task as t
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select t.* from agent_task as t
+    where t.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select t.task_id, t.profile_id, t.plan_id
+from tasks as t
+inner join segment_snapshot as s
+    on t.tenant_id = s.tenant_id and t.snapshot_id = s.snapshot_id
+where
+    t.status not in ('pending', 'deciding', 'failed')
+    and not exists (
+        select from campaign_plan as p
+        where p.tenant_id = t.tenant_id and p.plan_id = t.plan_id and p.run_id = s.run_id
+    );
+
+-- name: expect_tasks_to_be_decided
+-- When a run ends, nobody still waits for a decision.
+with tasks as (
+    select t.* from agent_task as t
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select t.* from agent_task as t
+    where t.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select t.task_id, t.profile_id, t.status
+from tasks as t
+where
+    t.status in ('pending', 'deciding')
+    and t.created_at < current_setting('leo.settled_before')::timestamptz;
+
+-- name: expect_tasks_to_have_planned_outcomes
+-- A plan's sends have one row each, on their channels; a plan without sends has one skipped row.
+with tasks as (
+    select t.* from agent_task as t
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select t.* from agent_task as t
+    where t.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+planned as (
+    select
+        t.tenant_id,
+        t.task_id,
+        t.profile_id,
+        array(
+            select c.call -> 'arguments' ->> 'channel'
+            from jsonb_array_elements(
+                case jsonb_typeof(t.plan) when 'array' then t.plan else jsonb_build_array() end
+            ) as c (call)
+            where c.call ->> 'name' = 'send_notification'
+            order by c.call -> 'arguments' ->> 'channel'
+        ) as channels
+    from tasks as t
+    where t.status not in ('pending', 'deciding', 'failed')
+),
+
+found as (
+    select
+        d.tenant_id,
+        d.task_id,
+        count(*) as row_count,
+        bool_and(d.delivery_status = 'skipped') as is_skipped,
+        array_agg(d.channel order by d.channel) as channels
+    from deliveries as d
+    group by d.tenant_id, d.task_id
+)
+
+select
+    p.task_id,
+    p.profile_id,
+    array_to_string(p.channels, ' ') as planned_channels,
+    coalesce(array_to_string(f.channels, ' ', 'none'), '') as found_channels
+from planned as p
+left join found as f on p.tenant_id = f.tenant_id and p.task_id = f.task_id
+where
+    case cardinality(p.channels)
+        when 0 then (f.row_count = 1 and f.is_skipped) is not true
+        else f.channels is distinct from p.channels
+    end;
+
+-- name: expect_members_to_have_outcome
+-- Everyone is accounted for: a member with no row at all was forgotten.
+select m.ext_id, m.profile_id, m.snapshot_id
+from segment_snapshot as s
+inner join segment_snapshot_member as m
+    on s.tenant_id = m.tenant_id and s.snapshot_id = m.snapshot_id
+where
+    current_setting('leo.snapshot_id') in ('', s.snapshot_id::text)
+    and s.created_at < current_setting('leo.settled_before')::timestamptz
+    and not exists (
+        select from delivery_log as d
+        where
+            d.tenant_id = m.tenant_id
+            and d.snapshot_id = m.snapshot_id
+            and d.profile_id = m.profile_id
+    );
+
+-- name: expect_outcome_counts_to_match_snapshots
+-- As many customers decided and accounted for as the manifest names, neither fewer nor more.
+select
+    s.snapshot_id,
+    s.member_count,
+    t.profiles as customers_decided,
+    d.profiles as customers_with_outcome
+from segment_snapshot as s
+cross join lateral (
+    select count(distinct t.profile_id) as profiles
+    from agent_task as t
+    where t.tenant_id = s.tenant_id and t.snapshot_id = s.snapshot_id
+) as t
+cross join lateral (
+    select count(distinct d.profile_id) as profiles
+    from delivery_log as d
+    where d.tenant_id = s.tenant_id and d.snapshot_id = s.snapshot_id
+) as d
+where
+    current_setting('leo.snapshot_id') in ('', s.snapshot_id::text)
+    and s.created_at < current_setting('leo.settled_before')::timestamptz
+    and (t.profiles <> s.member_count or d.profiles <> s.member_count);
+
+-- name: expect_manifests_to_match_members
+-- A snapshot never changes: its members still give the count and the hash of its manifest.
+select
+    s.snapshot_id,
+    s.member_count as stored_count,
+    m.member_count as actual_count,
+    encode(s.members_sha256, 'hex') as stored_sha256,
+    encode(m.members_sha256, 'hex') as actual_sha256
+from segment_snapshot as s
+cross join lateral snapshot_manifest(s.tenant_id, s.snapshot_id) as m
+where
+    current_setting('leo.snapshot_id') in ('', s.snapshot_id::text)
+    and (s.member_count <> m.member_count or s.members_sha256 <> m.members_sha256);
+
+-- name: expect_profiles_to_list_their_snapshots
+-- The customer's own row says in which snapshots it stands.
+select m.ext_id, m.profile_id, m.snapshot_id
+from segment_snapshot as s
+inner join segment_snapshot_member as m
+    on s.tenant_id = m.tenant_id and s.snapshot_id = m.snapshot_id
+left join cdp_profiles as p
+    on m.tenant_id = p.tenant_id and m.profile_id = p.profile_id
+where
+    current_setting('leo.snapshot_id') in ('', s.snapshot_id::text)
+    and (p.segment_snapshots @> array[m.snapshot_id]) is not true;
+
+-- name: expect_deliveries_to_be_settled
+-- Sent, failed, unknown, skipped or waiting until a time to come: anything else is unfinished.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel, d.delivery_status
+from deliveries as d
+where
+    d.delivery_status in ('queued', 'retry', 'sending')
+    and greatest(d.created_at, d.not_before) < current_setting('leo.settled_before')::timestamptz
+    and coalesce(d.not_before, '-infinity') <= current_setting('leo.checked_at')::timestamptz
+    -- With a live lease somebody is at work, which is too late only for the end of a run.
+    and (
+        d.delivery_status <> 'sending'
+        or (
+            current_setting('leo.snapshot_id') <> ''
+            and d.lease_until >= current_setting('leo.checked_at')::timestamptz
+        )
+    );
+
+-- name: expect_sending_leases_to_be_alive
+-- Past its lease, nobody is sending: the outcome is unknown and has to be called so.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.claimed_by, d.lease_until
+from deliveries as d
+where
+    d.delivery_status = 'sending'
+    and (
+        d.lease_until is null
+        or d.lease_until < current_setting('leo.checked_at')::timestamptz
+    );
+
+-- name: expect_messages_to_be_live_once
+-- One campaign reaches one customer once per channel and step, over all of its runs.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+messages as (
+    select distinct d.tenant_id, d.message_key
+    from deliveries as d
+    where d.delivery_status in ('queued', 'sending', 'sent', 'unknown', 'retry')
+)
+
+select
+    m.message_key,
+    min(d.profile_id::text) as profile_id,
+    min(d.channel) as channel,
+    string_agg(d.delivery_id::text, ' ' order by d.delivery_id) as delivery_ids
+from messages as m
+inner join delivery_log as d
+    on
+        m.tenant_id = d.tenant_id
+        and m.message_key = d.message_key
+        and d.delivery_status in ('queued', 'sending', 'sent', 'unknown', 'retry')
+group by m.message_key
+having count(*) > 1;
+
+-- name: expect_sent_deliveries_to_have_time_and_attempt
+-- What was sent left at a time and in an attempt.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.sent_at, d.attempt_count
+from deliveries as d
+where
+    d.delivery_status = 'sent'
+    and (d.sent_at is null or d.attempt_count < 1 or d.attempts = jsonb_build_array());
+
+-- name: expect_skipped_deliveries_to_have_reason
+-- Whoever got nothing is told why.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel
+from deliveries as d
+where d.delivery_status = 'skipped' and coalesce(btrim(d.skip_reason), '') = '';
+
+-- name: expect_refusals_to_be_respected
+-- No advertising leaves on a channel that the customer had refused when the attempt began; the
+-- rule is that of the view current_consent, at that time.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel
+from deliveries as d
+inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+where
+    d.delivery_status in ('sending', 'sent', 'unknown')
+    and c.is_advertising
+    and exists (
+        select
+        from (
+            select distinct on (k.source = 'cdp') k.decision
+            from consent as k
+            where
+                k.tenant_id = d.tenant_id
+                and k.profile_id = d.profile_id
+                and k.channel = d.channel
+                and k.recorded_at <= coalesce(
+                    (d.attempts -> -1 ->> 'started_at')::timestamptz, d.sent_at, d.updated_at
+                )
+            order by k.source = 'cdp', k.consent_id desc
+        ) as latest
+        where latest.decision = 'refused'
+    );
+
+-- name: expect_unknown_deliveries_to_be_resolved
+-- An answer that was lost is looked for; until then the customer may or may not have the message.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel
+from deliveries as d
+where
+    d.delivery_status = 'unknown'
+    and d.updated_at < current_setting('leo.settled_before')::timestamptz;

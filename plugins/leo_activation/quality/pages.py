@@ -1,0 +1,73 @@
+"""The report as pages for people: HTML and Markdown, complete without a network.
+
+Great Expectations' own pages need files from the internet to look right; these do not.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from leo_activation.paths import TEMPLATES_FOLDER
+from leo_activation.quality.report import QualityReport
+
+_VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
+_SUITE_TITLES = {"raw_in": "Dữ liệu vào", "ledger_out": "Sổ gửi tin"}
+
+
+def write_pages(report: QualityReport) -> None:
+    """Write the report beside :attr:`QualityReport.report_page`, and as ``latest``.
+
+    :param report: names the HTML page; the Markdown one has the same stem.
+    """
+    report.report_page.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, text in (("html", render_html(report)), ("md", render_markdown(report))):
+        for page in (
+            report.report_page.with_suffix(f".{suffix}"),
+            report.report_page.with_name(f"latest.{suffix}"),
+        ):
+            _replace(page, text)
+
+
+def render_html(report: QualityReport) -> str:
+    """Return the report as one HTML page without outside parts."""
+    return _render("quality_report.html.j2", report, autoescape=True)
+
+
+def render_markdown(report: QualityReport) -> str:
+    """Return the report as Markdown, for a task's log or note."""
+    return _render("quality_report.md.j2", report, autoescape=False)
+
+
+def _render(template: str, report: QualityReport, *, autoescape: bool) -> str:
+    """Fill one of the two templates."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES_FOLDER),
+        autoescape=autoescape,  # noqa: S701 - on for HTML; Markdown has its own filter
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = _markdown_cell
+    return environment.get_template(template).render(
+        report=report,
+        title=_SUITE_TITLES[report.suite],
+        checked_at=f"{report.checked_at.astimezone(_VIETNAM):%H:%M:%S %d/%m/%Y}",
+        data_docs=os.path.relpath(report.data_docs_page, report.report_page.parent),
+    )
+
+
+def _markdown_cell(value: object) -> str:
+    """Keep a value inside its cell and free of markup."""
+    text = " ".join(str(value).split())
+    return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#&" else sign for sign in text)
+
+
+def _replace(page: Path, text: str) -> None:
+    """Write a page so that a reader sees the old or the new one, never half of it."""
+    draft = page.with_name(f".{page.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(page)
