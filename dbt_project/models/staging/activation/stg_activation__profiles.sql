@@ -1,0 +1,32 @@
+with source as (
+    select * from {{ source('activation', 'cdp_profiles') }}
+),
+
+renamed as (
+    select
+        -- ids
+        tenant_id,
+        profile_id,
+        ext_id,
+        merged_into_ext_id,
+
+        -- the person
+        lifecycle,
+        gender,
+        date_of_birth,
+        city,
+
+        -- addresses, normalised as suppression keeps them
+        lower(email::text) as email,
+        mobile,
+        zalo_user_id,
+        telegram_chat_id,
+        -- as JSON, because dbt's unit tests cannot write an array
+        to_jsonb(fcm_tokens) as fcm_tokens,
+
+        -- times
+        source_updated_at
+    from source
+)
+
+select * from renamed
