@@ -1,0 +1,1 @@
+"""Training data, trainer and evaluation of the project's own adapter."""
