@@ -1,0 +1,74 @@
+# One door to everything. `make` alone lists the targets.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# Extra words for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu".
+PIP_ARGS ?=
+# Extra words for pytest, e.g. ARGS="tests/unit -k plan".
+ARGS ?=
+
+# The environment is rebuilt when its pins change, and only then.
+STAMP := $(VENV)/installed-$(shell cat requirements.txt pyproject.toml | sha256sum | cut -c1-16)
+
+SQL_FILES := include/schema.sql include/sql
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup db model demo test check format bench stop clean distclean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
+		| while IFS="$$(printf '\t')" read -r name text; do printf '  %-11s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## Install everything into .venv (once per change of requirements.txt)
+
+$(STAMP): requirements.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/installed-*
+	@touch $@
+
+db: setup ## Start the embedded PostgreSQL (unless LEO_DATABASE_URL is set) and apply the schema
+	@test -n "$$LEO_DATABASE_URL" || python -m sandbox.postgres start
+	@leo db init
+
+model: setup ## Fetch and prepare the model's weights (once, 240 MB)
+	@leo model prepare
+
+demo: setup ## From nothing to a finished campaign over two tenants, with services left running
+	@python -m demo.run
+
+test: db model ## Run every test (ARGS="tests/unit -k plan" narrows it)
+	@python -m pytest $(ARGS)
+
+check: db ## Format, lint, types, SQL style, dbt parse, structure guards, unit tests
+	ruff format --check .
+	ruff check .
+	mypy
+	sqlfluff lint --processes 1 $(SQL_FILES) dbt_project/models dbt_project/tests
+	dbt parse --quiet --project-dir dbt_project --profiles-dir dbt_project
+	python -m pytest -q tests/unit
+
+format: setup ## Put the code into the form that `make check` asks for
+	ruff format .
+	ruff check --fix .
+
+bench: db ## Run the benchmarks and print their tables
+	@for script in benchmarks/bench_*.py; do python -m "benchmarks.$$(basename "$$script" .py)"; done
+
+stop: ## Stop everything that was started, PostgreSQL last
+	@test ! -x $(BIN)/python || $(BIN)/python -m demo.services stop
+	@! command -v $(PYTHON) >/dev/null || $(PYTHON) -m sandbox.postgres stop
+
+clean: stop ## Delete all local data and logs; keep what was downloaded
+	@test ! -d .leo || find .leo -mindepth 1 -maxdepth 1 ! -name postgres ! -name models ! -name data \
+		-exec rm -rf {} +
+	@rm -rf .leo/postgres/data .leo/postgres/port dbt_project/target dbt_project/logs
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Delete the downloads and the environment too
+	@rm -rf .leo $(VENV)
