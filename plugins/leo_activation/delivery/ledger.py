@@ -2,7 +2,7 @@
 
 ``enqueue`` (called by the decision, synchronous) turns planned sends into rows. :class:`Ledger`
 (called by the dispatcher, asynchronous) claims them, and writes down what came of each. Every
-method is one transaction; a message may leave only after the transaction that claimed it has committed.
+method is one transaction; a message may leave only after the one that claimed it has committed.
 """
 
 from __future__ import annotations

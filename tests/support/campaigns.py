@@ -1,0 +1,204 @@
+"""A campaign that is decided and waits for its messages, made by hand for delivery tests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from leo_activation.database import Connection, tenant_transaction
+from leo_activation.delivery.credentials import store_credential
+from leo_activation.delivery.ledger import EnqueueReport, PlannedSend, PlannedSkip, enqueue
+from leo_activation.delivery.seeds import seed_templates
+from leo_activation.snapshot import ensure_campaign
+from tests.support.sandboxes import Sandbox
+
+SECRET_KEY = "a-key-for-tests"
+TEMPLATES = {"email": "tri_an_vip", "telegram": "tri_an_vip_telegram"}
+
+_PROFILES = """
+insert into cdp_profiles (tenant_id, profile_id, ext_id, raw_attributes, content_hash)
+select %(t)s, deterministic_id('profile', %(t)s, e), e, '{}', sha256('x')
+from unnest(%(e)s::text[]) as e
+on conflict do nothing
+"""
+_MEMBERS = """
+insert into segment_snapshot_member (tenant_id, snapshot_id, profile_id, ext_id, ordinal, facts)
+select %(t)s, deterministic_id('snapshot', %(t)s, %(r)s), deterministic_id('profile', %(t)s, f.ext_id),
+    f.ext_id, f.n, f.facts
+from (
+    select f.value ->> 'ext_id' as ext_id, f.value as facts, f.ordinality as n
+    from jsonb_array_elements(%(facts)s) with ordinality as f
+) as f
+"""
+_SNAPSHOT = """
+insert into segment_snapshot (
+    tenant_id, snapshot_id, campaign_id, run_id, segment_key, segment_name, definition_hash,
+    member_count, members_sha256
+)
+select %(t)s, deterministic_id('snapshot', %(t)s, %(r)s), %(c)s, %(r)s, 'vip', 'VIP', 'x',
+    m.member_count, m.members_sha256
+from snapshot_manifest(%(t)s, deterministic_id('snapshot', %(t)s, %(r)s)) as m
+returning snapshot_id
+"""
+_EVENTS = """
+insert into marketing_event (
+    tenant_id, event_id, profile_id, event_type, source, source_key, occurred_at
+)
+select m.tenant_id, deterministic_id('event', m.tenant_id, 'campaign', %(r)s, m.profile_id::text),
+    m.profile_id, 'campaign_targeted', 'campaign', %(r)s, now()
+from segment_snapshot_member as m
+where m.tenant_id = %(t)s and m.snapshot_id = %(s)s
+"""
+_TASKS = """
+insert into agent_task (tenant_id, task_id, event_id, profile_id, snapshot_id, campaign_id)
+select m.tenant_id,
+    deterministic_id('task', m.tenant_id, deterministic_id('event', m.tenant_id, 'campaign', %(r)s, m.profile_id::text)::text),
+    deterministic_id('event', m.tenant_id, 'campaign', %(r)s, m.profile_id::text),
+    m.profile_id, m.snapshot_id, %(c)s
+from segment_snapshot_member as m
+where m.tenant_id = %(t)s and m.snapshot_id = %(s)s
+"""
+_DECIDED = (
+    "update agent_task set status = 'deciding', lease_until = now()"
+    " where tenant_id = %(t)s and snapshot_id = %(s)s",
+    "update agent_task set status = 'decided', lease_until = null, reasoning_trace = '[]',"
+    " reasoning_summary = 'Khách VIP', plan = '[]' where tenant_id = %(t)s and snapshot_id = %(s)s",
+)
+
+
+def customer(number: int, **changes: Any) -> dict[str, Any]:
+    """Return the facts of a customer who may be written to on both channels."""
+    return {
+        "ext_id": f"k-{number:05d}",
+        "first_name": f"An {number}",
+        "full_name": f"Nguyễn Văn An {number}",
+        "gender": "female" if number % 2 else "male",
+        "email": f"k{number}@example.com",
+        "telegram_chat_id": str(100_000 + number),
+        "order_count": 3,
+        "total_spent_vnd": 1_250_000,
+        "consent": {"email": "granted", "telegram": "granted"},
+        **changes,
+    }
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A frozen and decided campaign run."""
+
+    tenant_id: str
+    campaign_id: UUID
+    snapshot_id: UUID
+    members: list[dict[str, Any]]
+
+    def enqueue(
+        self, connection: Connection, *channels: str, skip: bool = False, **changes: Any
+    ) -> EnqueueReport:
+        """Plan one message on each channel for every member, or a skip."""
+        sends, skips = [], []
+        for member in self.members:
+            keys = {name: member[name] for name in ("task_id", "event_id", "profile_id")}
+            if skip:
+                skips.append(PlannedSkip(**keys, reason="condition_false"))
+            for step, channel in enumerate(channels):
+                send = {
+                    "template_id": TEMPLATES[channel],
+                    "params": {},
+                    "facts": member["facts"],
+                    **changes,
+                }
+                sends.append(PlannedSend(**keys, channel=channel, step=step, **send))
+        with tenant_transaction(connection, self.tenant_id) as cursor:
+            return enqueue(
+                cursor,
+                tenant_id=self.tenant_id,
+                campaign_id=self.campaign_id,
+                snapshot_id=self.snapshot_id,
+                sends=sends,
+                skips=skips,
+            )
+
+    def rows(self, connection: Connection, channel: str | None = None) -> list[dict[str, Any]]:
+        """Return the ledger of this run."""
+        with tenant_transaction(connection, self.tenant_id) as cursor:
+            return cursor.execute(
+                "select * from delivery_log where snapshot_id = %s"
+                " and (%s::text is null or channel = %s) order by profile_id, step",
+                (self.snapshot_id, channel, channel),
+            ).fetchall()
+
+    def statuses(self, connection: Connection) -> Counter[str]:
+        """Count the ledger's rows by status."""
+        return Counter(row["delivery_status"] for row in self.rows(connection))
+
+
+def decided_campaign(
+    admin: Connection,
+    facts: list[dict[str, Any]],
+    *,
+    tenant_id: str = "tenant_a",
+    code: str = "tri-an",
+    run_id: str = "run-1",
+    is_advertising: bool = True,
+) -> Campaign:
+    """Make a campaign run whose members have these facts and whose tasks are decided."""
+    with tenant_transaction(admin, tenant_id):
+        pass
+    campaign_id = ensure_campaign(
+        admin, tenant_id=tenant_id, code=code, instruction="Gửi", channels=["email", "telegram"]
+    )
+    keys: dict[str, Any] = {"t": tenant_id, "r": run_id, "c": campaign_id}
+    with admin.transaction():
+        admin.execute(
+            "update campaign set is_advertising = %s where tenant_id = %s and campaign_id = %s",
+            (is_advertising, tenant_id, campaign_id),
+        )
+        admin.execute(_PROFILES, {"t": tenant_id, "e": [fact["ext_id"] for fact in facts]})
+        admin.execute(_MEMBERS, {**keys, "facts": Jsonb(facts)})
+        snapshot = admin.execute(_SNAPSHOT, keys).fetchone()
+        assert snapshot is not None
+        keys["s"] = snapshot["snapshot_id"]
+        for statement in (_EVENTS, _TASKS, *_DECIDED):
+            admin.execute(statement, keys)
+    members = admin.execute(
+        "select m.facts, m.profile_id, t.task_id, t.event_id from segment_snapshot_member as m"
+        " inner join agent_task as t using (tenant_id, snapshot_id, profile_id)"
+        " where m.tenant_id = %(t)s and m.snapshot_id = %(s)s order by m.ordinal",
+        keys,
+    ).fetchall()
+    return Campaign(tenant_id, campaign_id, keys["s"], members)
+
+
+def open_channels(
+    runtime: Connection,
+    *,
+    tenant_id: str = "tenant_a",
+    mail: Sandbox | None = None,
+    telegram: Sandbox | None = None,
+    **mail_settings: Any,
+) -> None:
+    """Give a tenant templates, and credentials that lead to the stand-ins."""
+    seed_templates(runtime, tenant_id)
+    if mail is not None:
+        settings = {
+            "host": "127.0.0.1",
+            "port": mail.port,
+            "sender": "shop@shop.example.vn",
+            "sender_name": "Cửa hàng Mẫu",
+            "start_tls": False,
+            **mail_settings,
+        }
+        store_credential(
+            runtime, tenant_id=tenant_id, channel="email", provider="smtp", settings=settings,
+            secret={"password": "p"}, secret_key=SECRET_KEY,
+        )  # fmt: skip
+    if telegram is not None:
+        store_credential(
+            runtime, tenant_id=tenant_id, channel="telegram", provider="bot_api",
+            settings={"base_url": f"http://127.0.0.1:{telegram.port}"},
+            secret={"bot_token": "123:token"}, secret_key=SECRET_KEY,
+        )  # fmt: skip
