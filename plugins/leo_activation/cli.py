@@ -18,6 +18,7 @@ from leo_activation.errors import LeoError
 
 COMMANDS = {
     "db": "leo_activation.commands.db",
+    "trace": "leo_activation.commands.trace",
 }
 
 

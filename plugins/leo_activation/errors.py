@@ -3,6 +3,7 @@
 LeoError
 ├── ConfigurationError      a setting is missing or unusable
 ├── UnknownTenantError      the tenant does not exist, or is not the caller's
+├── UnknownProfileError     the tenant has no such customer
 ├── UnknownSegmentError     the segment is not in the catalogue of this tenant
 ├── EmptySegmentError       the segment has no member, so there is nothing to freeze
 ├── SnapshotConflictError   a run id was reused for something else
@@ -28,6 +29,10 @@ class ConfigurationError(LeoError):
 
 class UnknownTenantError(LeoError):
     """The tenant does not exist, or is not the caller's."""
+
+
+class UnknownProfileError(LeoError):
+    """The tenant has no such customer."""
 
 
 class UnknownSegmentError(LeoError):

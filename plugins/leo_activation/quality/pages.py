@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from leo_activation.paths import TEMPLATES_FOLDER
+from leo_activation.paths import PAGES_FOLDER
 from leo_activation.quality.report import QualityReport
 
 _VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -34,18 +34,18 @@ def write_pages(report: QualityReport) -> None:
 
 def render_html(report: QualityReport) -> str:
     """Return the report as one HTML page without outside parts."""
-    return _render("quality_report.html.j2", report, autoescape=True)
+    return _render("quality_report.html", report, autoescape=True)
 
 
 def render_markdown(report: QualityReport) -> str:
     """Return the report as Markdown, for a task's log or note."""
-    return _render("quality_report.md.j2", report, autoescape=False)
+    return _render("quality_report.md", report, autoescape=False)
 
 
 def _render(template: str, report: QualityReport, *, autoescape: bool) -> str:
     """Fill one of the two templates."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES_FOLDER),
+        loader=FileSystemLoader(PAGES_FOLDER),
         autoescape=autoescape,  # noqa: S701 - on for HTML; Markdown has its own filter
         undefined=StrictUndefined,
         trim_blocks=True,

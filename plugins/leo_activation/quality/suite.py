@@ -22,7 +22,8 @@ from leo_activation.quality.session import Scope, connection_arguments, verify_i
 from leo_activation.quality.validation import validate
 from leo_activation.queries import load_queries
 
-GRACE = timedelta(hours=24)
+# A campaign may wait a day for its approval.
+GRACE = timedelta(hours=26)
 MAX_SOURCE_AGE = timedelta(hours=26)
 MAX_REJECT_SHARE = 0.05
 
