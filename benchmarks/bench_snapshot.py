@@ -22,7 +22,9 @@ MEMBERS = 10_000
 RUNS = 5
 
 _READ_ONE = """
-select m.profile_id, m.ext_id, to_jsonb(d) || to_jsonb(p) - 'raw_attributes' - 'content_hash' as facts
+select
+    m.profile_id, m.ext_id,
+    to_jsonb(d) || to_jsonb(p) - 'raw_attributes' - 'content_hash' as facts
 from analytics.segment_membership as m
 inner join analytics.dim_customers as d using (tenant_id, profile_id)
 inner join cdp_profiles as p using (tenant_id, profile_id)
