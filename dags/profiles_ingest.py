@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Metadata, Param, dag, task
+from pendulum import datetime
+
 from operators.campaign_form import tenants
 from operators.ingest_profiles_operator import IngestProfilesOperator
-from pendulum import datetime
 
 DOC = """
 ### Ingest profiles

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import dag
+from pendulum import datetime
+
 from operators.campaign_form import tenants
 from operators.run_suite_operator import RunSuiteOperator
-from pendulum import datetime
 
 DOC = """
 ### Audit quality

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import Asset, dag
-from operators.build_models_operator import BuildModelsOperator, PublishDocsOperator
 from pendulum import datetime
+
+from operators.build_models_operator import BuildModelsOperator
 
 DOC = """
 ### Build segments

@@ -14,12 +14,12 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx
-from leo_activation.settings import role_url
-from leo_activation.paths import PROJECT_ROOT
-from leo_activation.secret_store import ensure_secret
 
 from demo.state import fernet_key, home, is_listening, jwt_secret, write_private
 from demo.supervision import Service
+from leo_activation.paths import PROJECT_ROOT
+from leo_activation.secret_store import ensure_secret
+from leo_activation.settings import role_url
 
 TENANTS = {"cua-hang-lon": "Cửa hàng lớn", "cua-hang-mau": "Cửa hàng mẫu"}
 AIRFLOW_USERS = {"admin": "admin", "marketer": "user"}

@@ -86,7 +86,7 @@ def _prepare_airflow(
             ("db", "migrate"),
             ("pools", "set", "priority_high", "4", "Kênh thời gian thực: push, Telegram"),
         ):
-            subprocess.run(
+            subprocess.run(  # noqa: S603 - our own Airflow
                 [sys.executable, "-m", "airflow", *command],
                 check=True,
                 env=environment,

@@ -153,7 +153,7 @@ class Supervisor:
         """
         end_marked_processes()
         socket_path().unlink(missing_ok=True)
-        subprocess.run(
+        subprocess.run(  # noqa: S603 - our own supervisord
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
             check=True,
             env={**os.environ, MARKER: str(home())},

@@ -12,10 +12,12 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.plugins_manager import AirflowPlugin
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
+
 from leo_activation import pages
 from leo_activation.campaign_report import read_report, sample_members
 from leo_activation.database import Connection, connect
 from leo_activation.errors import LeoError
+from leo_activation.journey import load_journey
 from operators.platform_operator import PAGES, postgres_url
 
 # Whoever may see the campaign's runs may see what they did, and nobody else.
@@ -69,6 +71,14 @@ def snapshot(tenant: str, snapshot_id: UUID) -> HTMLResponse:
         report = read_report(connection, tenant_id=tenant, snapshot_id=snapshot_id)
         samples = sample_members(connection, tenant_id=tenant, snapshot_id=snapshot_id)
     return HTMLResponse(pages.snapshot_page(report, samples), headers=HEADERS)
+
+
+@app.get("/journey/{tenant}/{ext_id:path}")
+def journey(tenant: str, ext_id: str) -> HTMLResponse:
+    """Tell one customer's whole story."""
+    with database() as connection:
+        story = load_journey(connection, tenant, ext_id)
+    return HTMLResponse(pages.journey_page(story), headers=HEADERS)
 
 
 class LeoPlugin(AirflowPlugin):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from leo_activation.campaign_report import CampaignReport, describe_outcome, number
+from leo_activation.journey import Journey, describe_step
 from leo_activation.paths import PAGES_FOLDER
 
 _VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -33,9 +34,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(PAGES_FOLDER), autoescape=True, undefined=StrictUndefined
     )
-    environment.globals.update(
-        number=number, when=when, pretty=pretty, outcome=describe_outcome
-    )
+    environment.globals.update(number=number, when=when, pretty=pretty, outcome=describe_outcome)
     return environment
 
 
@@ -48,4 +47,13 @@ def snapshot_page(report: CampaignReport, samples: Sequence[Mapping[str, Any]]) 
         _environment()
         .get_template("snapshot.html")
         .render(head=report.header, outcomes=report.outcomes, samples=samples)
+    )
+
+
+def journey_page(journey: Journey) -> str:
+    """Return the page that tells one customer's whole story."""
+    return (
+        _environment()
+        .get_template("journey.html")
+        .render(journey=journey, steps=[describe_step(step) for step in journey.steps])
     )

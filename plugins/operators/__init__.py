@@ -1,0 +1,1 @@
+"""Airflow operators: they resolve connections, call the package and hand over ids."""

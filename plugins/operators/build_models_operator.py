@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, Connection
+
 from leo_activation.modelling import build_models, publish_docs
 from leo_activation.paths import state_folder
 

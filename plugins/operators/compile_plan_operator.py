@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from leo_activation.decision.gateway import GatewayClient
 from leo_activation.decision.orchestrator import compile_plan
-
 from operators.platform_operator import PlatformOperator
 
 if TYPE_CHECKING:

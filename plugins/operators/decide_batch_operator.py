@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from leo_activation.decision.orchestrator import decide_batch
-
 from operators.snapshot_operator import SnapshotOperator
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowSkipException
+
 from leo_activation.campaign_report import read_report
 from leo_activation.errors import LedgerError
-
 from operators.platform_operator import postgres_url
 from operators.snapshot_operator import SnapshotOperator
 

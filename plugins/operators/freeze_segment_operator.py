@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from leo_activation.snapshot import ensure_campaign, freeze_segment
-
 from operators.platform_operator import PlatformOperator, SnapshotLink
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from operators.platform_operator import PlatformOperator
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    pass
 
 
 class IngestProfilesOperator(PlatformOperator):

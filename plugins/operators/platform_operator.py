@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, Connection
 from airflow.sdk.execution_time.xcom import XCom
-from leo_activation import database
 from psycopg.conninfo import make_conninfo
+
+from leo_activation import database
 
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey

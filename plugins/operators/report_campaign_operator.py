@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from leo_activation.campaign_report import markdown, read_report
-
 from operators.snapshot_operator import SnapshotOperator
 
 if TYPE_CHECKING:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from leo_activation.paths import state_folder
 from operators.platform_operator import PlatformOperator, postgres_url
 
 if TYPE_CHECKING:
@@ -30,3 +32,15 @@ class RunSuiteOperator(PlatformOperator):
         """Check; the error names the checks that failed and the first rows that broke them."""
         # Great Expectations takes seconds to import.
         from leo_activation.quality import run_suite
+
+        report = run_suite(
+            postgres_url(self.postgres_conn_id),
+            self.tenant_id,
+            suite=self.suite,
+            snapshot_id=UUID(self.snapshot_id) if self.snapshot_id else None,
+            docs_folder=state_folder() / "reports" / "quality",
+        )
+        for result in report.failures:
+            self.log.warning("%s", result.describe())
+        self.log.info("%d checks, report: %s", len(report.results), report.report_page)
+        report.raise_for_failure()

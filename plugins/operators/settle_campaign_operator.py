@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from leo_activation.campaign_settlement import withdraw_campaign
-
 from operators.snapshot_operator import SnapshotOperator
 
 if TYPE_CHECKING:

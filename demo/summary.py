@@ -1,0 +1,255 @@
+"""What the demonstration has done, shown to a person and checked for exit status 0."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from demo.airflow_client import AirflowClient
+from demo.processes import TENANTS, reports_folder, urls
+from demo.progress import Steps
+from leo_activation.campaign_report import (
+    CampaignReport,
+    describe_outcome,
+    number,
+    read_report,
+    sample_members,
+)
+from leo_activation.database import Connection, connect, tenant_transaction
+from leo_activation.journey import journey_table, load_journey
+from leo_activation.queries import load_queries
+from leo_activation.secret_store import ensure_secret
+from leo_activation.settings import role_url
+
+FEWEST_SEGMENTS = 8
+
+
+@dataclass
+class TenantResult:
+    """What one tenant's run has brought."""
+
+    tenant: str
+    report: CampaignReport
+    accounting: Mapping[str, int]
+    segments: list[dict[str, Any]]
+    sync: list[dict[str, Any]]
+    samples: list[dict[str, Any]]
+    decide_seconds: float
+
+
+@dataclass
+class Summary:
+    """The results of all tenants, and what is wrong with them.
+
+    :param problems: one sentence each; empty when every check holds.
+    """
+
+    results: list[TenantResult]
+    mail: MailCheck
+    ports: Mapping[str, int]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Tell whether every check holds."""
+        return not self.problems
+
+    @classmethod
+    def collect(
+        cls, client: AirflowClient, run_ids: Mapping[str, str], ports: Mapping[str, int]
+    ) -> Summary:
+        """Read everything from the database, Airflow and the mail server, and check it."""
+        with closing(connect(role_url("runtime"), application_name="demo")) as connection:
+            results = [
+                read_tenant(connection, client, tenant, run_id)
+                for tenant, run_id in run_ids.items()
+            ]
+            mail = MailCheck.read(connection, urls(ports)["smtp"])
+        summary = cls(results, mail, ports)
+        summary.problems = [*mail.problems(), *(p for r in results for p in problems_of(r))]
+        return summary
+
+    def show(self, console: Console, steps: Steps) -> None:
+        """Print the summary of the issue: figures first, then two journeys, then where to look."""
+        for result in self.results:
+            show_tenant(console, result)
+        show_journeys(console, self.results)
+        self.mail.show(console)
+        show_addresses(console, self.ports)
+        console.rule()
+        for problem in self.problems:
+            console.print(f"[red]✗ {problem}")
+        verdict = "[green]all checks hold" if self.is_good else "[red]the result is not right"
+        console.print(f"{verdict}[/] · {steps.elapsed:.0f} s in all", highlight=False)
+
+
+@dataclass(frozen=True)
+class MailCheck:
+    """The mail server's own count against the ledger's.
+
+    :param received: messages by Message-ID, with how often each came.
+    :param sent: ids that the ledger calls sent.
+    :param uncertain: ids whose outcome the ledger does not know.
+    """
+
+    received: Counter[str]
+    sent: frozenset[str]
+    uncertain: frozenset[str]
+
+    @classmethod
+    def read(cls, connection: Connection, smtp_url: str) -> MailCheck:
+        """Ask the mail stand-in and the ledgers of all tenants."""
+        messages = httpx.get(f"{smtp_url}/messages", timeout=60).json()
+        received = Counter(message["label"].strip("<>").partition("@")[0] for message in messages)
+        ids: dict[str, set[str]] = {"sent": set(), "unknown": set(), "sending": set()}
+        for tenant in TENANTS:
+            with tenant_transaction(connection, tenant) as cursor:
+                cursor.execute(
+                    load_queries("summary").ledger_messages,
+                    {"tenant_id": tenant, "channel": "email"},
+                )
+                for row in cursor:
+                    ids[row["status"]].add(row["delivery_id"].hex)
+        return cls(received, frozenset(ids["sent"]), frozenset(ids["unknown"] | ids["sending"]))
+
+    @property
+    def repeated(self) -> int:
+        """Return how many messages the server got more than once."""
+        return sum(times > 1 for times in self.received.values())
+
+    def problems(self) -> list[str]:
+        """Return what does not agree."""
+        found = []
+        arrived = set(self.received)
+        if self.repeated:
+            found.append(f"the mail server got {self.repeated} messages more than once")
+        if lost := self.sent - arrived:
+            found.append(f"{len(lost)} messages are called sent and never reached the server")
+        if strange := arrived - self.sent - self.uncertain:
+            found.append(f"{len(strange)} messages reached the server without a ledger row")
+        return found
+
+    def show(self, console: Console) -> None:
+        """Print one line."""
+        console.print(
+            f"\n[bold]Hộp thư[/] {number(self.received.total())} thư nhận được, "
+            f"{self.repeated} thư trùng; sổ ghi {number(len(self.sent))} đã gửi, "
+            f"{number(len(self.uncertain))} chưa rõ",
+            highlight=False,
+        )
+
+
+def read_tenant(
+    connection: Connection, client: AirflowClient, tenant: str, run_id: str
+) -> TenantResult:
+    """Read the results of one tenant's run."""
+    queries = load_queries("summary")
+    with tenant_transaction(connection, tenant) as cursor:
+        wanted: dict[str, Any] = {"tenant_id": tenant, "run_id": run_id}
+        row = cursor.execute(load_queries("snapshot").find_by_run, wanted).fetchone()
+        if row is None:
+            raise RuntimeError(f"{tenant}: run {run_id} has frozen no snapshot")
+        wanted["snapshot_id"] = row["snapshot_id"]
+        accounting = cursor.execute(queries.accounting, wanted).fetchone() or {}
+        segments = cursor.execute(queries.segment_sizes, wanted).fetchall()
+        sync = cursor.execute(queries.sync_reports, wanted).fetchall()
+    return TenantResult(
+        tenant,
+        read_report(connection, tenant_id=tenant, snapshot_id=row["snapshot_id"]),
+        accounting,
+        segments,
+        sync,
+        sample_members(connection, tenant_id=tenant, snapshot_id=row["snapshot_id"], each=1),
+        sum(
+            task["duration"] or 0
+            for task in client.tasks("campaign_run", run_id)
+            if task["task_id"] == "decide_batch"
+        ),
+    )
+
+
+def problems_of(result: TenantResult) -> list[str]:
+    """Return what is wrong with one tenant's result."""
+    head, found = result.report.header, []
+    if result.accounting["without_outcome"]:
+        found.append(f"{result.tenant}: {result.accounting['without_outcome']} without an outcome")
+    if result.accounting["still_open"]:
+        found.append(f"{result.tenant}: {result.accounting['still_open']} members are still open")
+    if head["verdict"] != "accepted":
+        found.append(f"{result.tenant}: the plan is {head['verdict']}: {head['verdict_reason']}")
+    if len(result.segments) < FEWEST_SEGMENTS:
+        found.append(f"{result.tenant}: only {len(result.segments)} segments")
+    if not result.report.count("sent") and "skipped(already_sent)" not in result.report.totals():
+        found.append(f"{result.tenant}: nothing was sent, now or before")
+    return found
+
+
+def show_tenant(console: Console, result: TenantResult) -> None:
+    """Print the figures of one tenant."""
+    head = result.report.header
+    console.rule(f"{TENANTS[result.tenant]} · {result.tenant}")
+    for row in result.sync:
+        console.print(f"Đồng bộ {row['stream']}: {row['last_report']}", highlight=False)
+    console.print(
+        "Phân khúc: "
+        + " · ".join(f"{row['name']} {number(row['size'])}" for row in result.segments),
+        highlight=False,
+    )
+    rate = head["member_count"] / result.decide_seconds if result.decide_seconds else 0
+    rows = {
+        "Snapshot": f"{head['snapshot_id']} · {head['segment_key']} "
+        f"· {number(head['member_count'])} khách",
+        "Manifest": f"SHA-256 {head['members_sha256']}",
+        "Định nghĩa": f"{head['definition_hash']} · dữ liệu đến {head['source_watermark']}",
+        "Chỉ dẫn": head["instruction"],
+        "Kế hoạch": f"{head['verdict']} · {head['plan']}",
+        "Quyết định": f"mô hình {head['model']} {head['latency_ms']} ms, rồi "
+        f"{number(round(rate))} khách/giây ({result.decide_seconds:.1f} s kể cả khởi động)",
+    }
+    table = Table(show_header=False, box=None)
+    for name, text in rows.items():
+        table.add_row(f"[bold]{name}", str(text))
+    for row in result.report.outcomes:
+        name = describe_outcome(row["status"], row["reason"])
+        table.add_row("", f"{number(row['messages']):>8} {row['channel'] or '–':<9} {name}")
+    console.print(table, highlight=False)
+
+
+def show_journeys(console: Console, results: list[TenantResult]) -> None:
+    """Print the journey of one customer who got the message and of one who was skipped."""
+    result = results[-1]
+    chosen = {
+        wanted: next((row["ext_id"] for row in result.samples if wanted in reasons(row)), None)
+        for wanted in ("sent", "already_sent", "condition_false")
+    }
+    with closing(connect(role_url("runtime"), application_name="demo")) as connection:
+        for ext_id in (chosen["sent"] or chosen["already_sent"], chosen["condition_false"]):
+            if ext_id:
+                console.rule("Hành trình")
+                console.print(
+                    journey_table(load_journey(connection, result.tenant, ext_id)), highlight=False
+                )
+
+
+def reasons(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return status and reason of a sample."""
+    return row["status"], row["reason"]
+
+
+def show_addresses(console: Console, ports: Mapping[str, int]) -> None:
+    """Print where to look further."""
+    at = urls(ports)
+    password = ensure_secret("LEO_AIRFLOW_PASSWORD_ADMIN")
+    table = Table(show_header=False, box=None, title="Xem tiếp", title_justify="left")
+    table.add_row("Airflow", at["airflow"], f"admin / {password}")
+    table.add_row("dbt docs", f"{at['reports']}/dbt/", "")
+    table.add_row("Data Docs", f"{at['reports']}/quality/", str(reports_folder() / "quality"))
+    table.add_row("Hộp thư thử", at["smtp"], "")
+    console.print(table, highlight=False)

@@ -1,0 +1,42 @@
+-- name: sync_reports
+-- What the last read of each stream brought.
+select stream, last_report, updated_at
+from sync_state
+where tenant_id = %(tenant_id)s
+order by updated_at;
+
+-- name: segment_sizes
+-- The catalogue as a marketer sees it, largest first.
+select segment_key, name, size
+from analytics.segment_catalogue
+where tenant_id = %(tenant_id)s
+order by size desc, segment_key;
+
+-- name: accounting
+-- Everyone is accounted for: members without an outcome, and members whose outcome is still open.
+select
+    count(*) as members,
+    count(*) filter (where o.profile_id is null) as without_outcome,
+    count(*) filter (where o.is_open) as still_open
+from segment_snapshot_member as m
+left join (
+    select
+        d.profile_id,
+        bool_or(
+            d.delivery_status in ('queued', 'sending')
+            and (d.not_before is null or d.not_before < now())
+        ) as is_open
+    from delivery_log as d
+    where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s
+    group by d.profile_id
+) as o on m.profile_id = o.profile_id
+where m.tenant_id = %(tenant_id)s and m.snapshot_id = %(snapshot_id)s;
+
+-- name: ledger_messages
+-- Every message that may have left, to be compared with what the mail server received.
+select d.delivery_id, d.delivery_status::text as status
+from delivery_log as d
+where
+    d.tenant_id = %(tenant_id)s
+    and d.channel = %(channel)s
+    and d.delivery_status in ('sent', 'unknown', 'sending');

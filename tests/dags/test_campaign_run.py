@@ -1,0 +1,78 @@
+"""The marketer's form, and the path that a campaign takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from leo_activation.paths import DBT_PROJECT
+
+
+@pytest.fixture
+def campaign(bag):
+    return bag.dags["campaign_run"]
+
+
+def test_form_offers_the_configured_tenants(campaign):
+    assert campaign.params.get_param("tenant").schema["enum"] == ["tenant_a", "tenant_b"]
+
+
+def test_form_speaks_vietnamese(campaign):
+    titles = {name: campaign.params.get_param(name).schema["title"] for name in campaign.params}
+    assert titles == {
+        "tenant": "Cửa hàng",
+        "segment": "Phân khúc",
+        "instruction": "Chỉ dẫn",
+        "campaign_code": "Mã chiến dịch",
+        "channels": "Kênh được dùng",
+        "dry_run": "Chạy thử",
+        "needs_approval": "Chờ duyệt",
+    }
+
+
+def test_form_suggests_segments_that_dbt_builds(campaign):
+    models = {path.stem for path in DBT_PROJECT.glob("models/**/*.sql")}
+    for key in campaign.params.get_param("segment").schema["examples"]:
+        assert any(stem in models for stem in (key, f"segment_{key}", f"seg_{key}")), key
+
+
+def test_nothing_leaves_before_the_release(campaign):
+    released = campaign.get_task("release_campaign").get_flat_relative_ids(upstream=False)
+    assert {"dispatch_bulk", "dispatch_realtime"} <= released
+    assert "approve_campaign" in campaign.get_task("release_campaign").upstream_task_ids
+
+
+def test_realtime_channels_do_not_wait_behind_bulk_mail(campaign):
+    realtime, bulk = campaign.get_task("dispatch_realtime"), campaign.get_task("dispatch_bulk")
+    assert (realtime.partial_kwargs["pool"], realtime.partial_kwargs["queue"]) == (
+        "priority_high",
+        "priority_high",
+    )
+    assert bulk.pool == "default_pool"
+
+
+def test_approval_can_be_asked_again(campaign):
+    assert campaign.get_task("approve_campaign").retries == 1
+
+
+def test_run_ends_with_checks_and_report(campaign):
+    assert campaign.get_task("report_campaign").upstream_task_ids == {"verify_campaign"}
+    assert campaign.get_task("verify_campaign").upstream_task_ids == {"settle_campaign"}
+
+
+@pytest.mark.parametrize(
+    ("params", "answer", "reason"),
+    [
+        ({"dry_run": True}, None, "dry_run"),
+        ({"dry_run": False}, None, ""),
+        ({"dry_run": False}, {"chosen_options": ["Approve"]}, ""),
+        ({"dry_run": False}, {"chosen_options": ["Reject"]}, "not_approved"),
+    ],
+)
+def test_messages_are_withdrawn_when_nobody_released_them(campaign, params, answer, reason):
+    class Instance:
+        def xcom_pull(self, task_ids):
+            return answer if task_ids == "approve_campaign" else None
+
+    task = campaign.get_task("settle_campaign")
+    template = campaign.get_template_env().from_string(task.withdraw_reason)
+    assert template.render(params=params, ti=Instance()) == reason
