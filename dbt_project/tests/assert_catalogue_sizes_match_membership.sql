@@ -9,10 +9,10 @@ with counted as (
 )
 
 select
-    coalesce(catalogue.tenant_id, counted.tenant_id) as tenant_id,
-    coalesce(catalogue.segment_key, counted.segment_key) as segment_key,
     catalogue.size,
-    counted.member_count
+    counted.member_count,
+    coalesce(catalogue.tenant_id, counted.tenant_id) as tenant_id,
+    coalesce(catalogue.segment_key, counted.segment_key) as segment_key
 from {{ ref('segment_catalogue') }} as catalogue
 full outer join counted
     on

@@ -3,13 +3,13 @@
 -- depends_on: {{ ref('segment_catalogue') }}
 -- depends_on: {{ ref('fct_customer_journey') }}
 select
-    schemas.nspname as schema_name,
+    namespaces.nspname as schema_name,
     relations.relname as relation_name
 from pg_class as relations
-inner join pg_namespace as schemas
-    on relations.relnamespace = schemas.oid
+inner join pg_namespace as namespaces
+    on relations.relnamespace = namespaces.oid
 where
-    schemas.nspname like 'analytics%'
+    namespaces.nspname like 'analytics%'
     and relations.relkind in ('r', 'p', 'v', 'm', 'f')
     and case
         when relations.relkind = 'v'

@@ -1,48 +1,50 @@
+-- Zalo reaches a follower by the user id and everybody else by the phone number.
+{%- set columns = [
+    ('email', 'email'),
+    ('zalo', 'zalo_user_id'),
+    ('zalo', 'mobile'),
+    ('telegram', 'telegram_chat_id'),
+    ('sms', 'mobile'),
+] %}
+
 with customers as (
     select
-        profiles.tenant_id,
-        profiles.profile_id,
-        profiles.email,
-        profiles.mobile,
-        profiles.zalo_user_id,
-        profiles.telegram_chat_id,
-        profiles.fcm_tokens
-    from {{ ref('stg_activation__profiles') }} as profiles
-    where profiles.lifecycle = 'active'
+        tenant_id,
+        profile_id,
+        email,
+        mobile,
+        zalo_user_id,
+        telegram_chat_id,
+        fcm_tokens
+    from {{ ref('stg_activation__profiles') }}
+    where lifecycle = 'active'
 ),
 
-addresses as (
+devices as (
     select
         customers.tenant_id,
         customers.profile_id,
-        addresses.channel,
-        addresses.address
+        tokens.address
     from customers
-    -- Zalo reaches a follower by the user id and everybody else by the phone number.
-    cross join lateral (
-        values
-        ('email', customers.email),
-        ('zalo', customers.zalo_user_id),
-        ('zalo', customers.mobile),
-        ('telegram', customers.telegram_chat_id),
-        ('sms', customers.mobile)
-    ) as addresses (channel, address)
-    where addresses.address is not null
-
-    union
-
-    select
-        customers.tenant_id,
-        customers.profile_id,
-        'push' as channel,
-        tokens.token as address
-    from customers
-    cross join lateral jsonb_array_elements_text(customers.fcm_tokens) as tokens (token)
+    cross join jsonb_array_elements_text(customers.fcm_tokens) as tokens (address)
 )
 
-select
+{% for channel, column in columns %}
+    select
+        tenant_id,
+        profile_id,
+        '{{ channel }}' as channel,
+        {{ column }} as address
+    from customers
+    where {{ column }} is not null
+
+    union all
+{% endfor %}
+
+-- A token that is listed twice is one address.
+select distinct
     tenant_id,
     profile_id,
-    channel,
+    'push' as channel,
     address
-from addresses
+from devices

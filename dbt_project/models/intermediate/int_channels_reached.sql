@@ -47,10 +47,9 @@ select
     channels.tenant_id,
     channels.profile_id,
     channels.channel,
-    coalesce(consents.decision, 'unknown') as consent,
     channels.is_suppressed,
-    coalesce(consents.decision, 'unknown') = 'granted' and not channels.is_suppressed
-        as is_reachable
+    coalesce(consents.decision, 'unknown') as consent,
+    coalesce(consents.decision = 'granted' and not channels.is_suppressed, false) as is_reachable
 from channels
 left join consents
     on

@@ -43,6 +43,8 @@ select
         where {{ local_date('occurred_at') }} > {{ today() }} - 90
     )::integer as engagement_count_90d,
     -- The channel answered most often; NULL when none ever was.
-    mode() within group (order by channel) as engaged_channel
+    mode() within group (
+        order by channel
+    ) as engaged_channel
 from engagements
 group by tenant_id, profile_id

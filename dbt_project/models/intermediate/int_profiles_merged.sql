@@ -19,7 +19,7 @@ chains as (
         profiles.profile_id as reached_id,
         profiles.lifecycle as reached_lifecycle,
         profiles.merged_into_ext_id as next_ext_id,
-        0 as depth
+        0 as merge_count
     from profiles
 
     union all
@@ -31,7 +31,7 @@ chains as (
         profiles.profile_id as reached_id,
         profiles.lifecycle as reached_lifecycle,
         profiles.merged_into_ext_id as next_ext_id,
-        chains.depth + 1 as depth
+        chains.merge_count + 1 as merge_count
     from chains
     inner join profiles
         on
@@ -39,7 +39,7 @@ chains as (
             and chains.next_ext_id = profiles.ext_id
     where
         chains.reached_lifecycle = 'merged'
-        and chains.depth < 20
+        and chains.merge_count < 20
 )
 
 select

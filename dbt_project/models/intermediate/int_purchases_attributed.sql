@@ -39,11 +39,11 @@ attributed as (
             events.tenant_id = merged.tenant_id
             and events.profile_id = merged.profile_id
     order by
-        events.tenant_id,
-        events.source,
-        events.source_key,
+        events.tenant_id asc,
+        events.source asc,
+        events.source_key asc,
         events.received_at desc,
-        events.event_id
+        events.event_id asc
 )
 
 select

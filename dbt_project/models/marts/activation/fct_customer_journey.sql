@@ -9,22 +9,22 @@ with events as (
     from {{ ref('stg_activation__marketing_events') }}
 ),
 
-tasks as (
+decisions as (
     select
-        tasks.tenant_id,
-        tasks.task_id,
-        tasks.event_id,
-        tasks.profile_id,
-        tasks.task_status,
-        tasks.reasoning_summary,
-        tasks.error,
-        tasks.updated_at,
+        decisions.tenant_id,
+        decisions.task_id,
+        decisions.event_id,
+        decisions.profile_id,
+        decisions.task_status,
+        decisions.reasoning_summary,
+        decisions.error,
+        decisions.updated_at,
         campaigns.campaign_code
-    from {{ ref('stg_activation__tasks') }} as tasks
+    from {{ ref('stg_activation__tasks') }} as decisions
     left join {{ ref('stg_activation__campaigns') }} as campaigns
         on
-            tasks.tenant_id = campaigns.tenant_id
-            and tasks.campaign_id = campaigns.campaign_id
+            decisions.tenant_id = campaigns.tenant_id
+            and decisions.campaign_id = campaigns.campaign_id
 ),
 
 deliveries as (
@@ -62,7 +62,7 @@ entries as (
         event_id as entry_id,
         event_id,
         profile_id,
-        'event' as stage,
+        'event' as entry_kind,
         event_type as entry_type,
         occurred_at,
         null as campaign_code,
@@ -79,7 +79,7 @@ entries as (
         task_id as entry_id,
         event_id,
         profile_id,
-        'decision' as stage,
+        'decision' as entry_kind,
         'agent_task' as entry_type,
         updated_at as occurred_at,
         campaign_code,
@@ -87,7 +87,7 @@ entries as (
         task_status as outcome,
         coalesce(error, reasoning_summary) as reason,
         null as value_vnd
-    from tasks
+    from decisions
 
     union all
 
@@ -96,7 +96,7 @@ entries as (
         delivery_id as entry_id,
         event_id,
         profile_id,
-        'delivery' as stage,
+        'delivery' as entry_kind,
         'message' as entry_type,
         coalesce(sent_at, created_at) as occurred_at,
         campaign_code,
@@ -113,7 +113,7 @@ select
     entries.event_id,
     profiles.customer_id as profile_id,
     profiles.ext_id,
-    entries.stage,
+    entries.entry_kind,
     entries.entry_type,
     entries.occurred_at,
     entries.campaign_code,

@@ -68,8 +68,9 @@ joined as (
         deliveries.created_at,
         deliveries.sent_at,
         deliveries.updated_at,
-        extract(epoch from deliveries.sent_at - deliveries.created_at)::double precision
-            as seconds_to_send
+        extract(
+            epoch from deliveries.sent_at - deliveries.created_at
+        )::double precision as seconds_to_send
     from deliveries
     inner join campaigns
         on

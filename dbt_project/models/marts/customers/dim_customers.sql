@@ -54,7 +54,7 @@ reachable as (
     select
         tenant_id,
         profile_id,
-        array_agg(channel order by channel) as channels
+        array_agg(channel) as channels
     from {{ ref('int_channels_reached') }}
     where is_reachable
     group by tenant_id, profile_id
@@ -83,7 +83,7 @@ joined as (
         engagements.last_engaged_at,
         coalesce(engagements.engagement_count_90d, 0) as engagement_count_90d,
         engagements.engaged_channel,
-        coalesce(reachable.channels, array[]::text[]) as channels
+        coalesce(reachable.channels, '{}'::text []) as channels
     from profiles
     left join purchases
         on

@@ -1,5 +1,5 @@
-{# One line for each file in models/segments. dbt orders its work by these lines; when one is missing,
-   the build stops and says which to add. #}
+{# One line for each file in models/segments: dbt orders its work by them. When one is missing, the
+   build stops and says which to add. #}
 -- depends_on: {{ ref('seg_active_customers') }}
 -- depends_on: {{ ref('seg_at_risk') }}
 -- depends_on: {{ ref('seg_big_baskets') }}
@@ -13,19 +13,12 @@
 -- depends_on: {{ ref('seg_reachable_zalo') }}
 -- depends_on: {{ ref('seg_vip') }}
 
-{% if segment_models() -%}
-    {%- for node in segment_models() %}
-select
-    members.tenant_id,
-    '{{ segment_key(node) }}' as segment_key,
-    members.profile_id,
-    members.ext_id
-from {{ ref(node.name) }} as members
-        {%- if not loop.last %}
-
-union all
-        {% endif %}
-    {%- endfor %}
-{%- else -%}
-select 1 as parsed
-{%- endif %}
+{% for node in segment_models() %}
+    select
+        members.tenant_id,
+        '{{ segment_key(node) }}' as segment_key,
+        members.profile_id,
+        members.ext_id
+    from {{ ref(node.name) }} as members
+    {{ 'union all' if not loop.last }}
+{% endfor %}

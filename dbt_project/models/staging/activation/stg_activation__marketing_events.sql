@@ -11,17 +11,15 @@ renamed as (
         source,
         source_key,
 
-        -- what happened
+        -- what happened, and when
         event_type,
+        occurred_at,
+        received_at,
         -- A payload is free-form: what is no number is no amount, instead of a failed build.
         case
             when jsonb_typeof(payload -> 'value_vnd') = 'number'
                 then round((payload ->> 'value_vnd')::numeric)::bigint
-        end as value_vnd,
-
-        -- times
-        occurred_at,
-        received_at
+        end as value_vnd
     from source
 )
 

@@ -16,16 +16,16 @@ renamed as (
         date_of_birth,
         city,
 
+        -- times
+        source_updated_at,
+
         -- addresses, normalised as suppression keeps them
-        lower(email::text) as email,
         mobile,
         zalo_user_id,
         telegram_chat_id,
+        lower(email::text) as email,
         -- as JSON, because dbt's unit tests cannot write an array
-        to_jsonb(fcm_tokens) as fcm_tokens,
-
-        -- times
-        source_updated_at
+        to_jsonb(fcm_tokens) as fcm_tokens
     from source
 )
 
