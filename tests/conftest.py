@@ -160,8 +160,9 @@ def _schema_fingerprint() -> str:
 def _drop_abandoned(server: Connection) -> None:
     """Drop databases of test runs that were killed."""
     rows = server.execute(
-        "select datname from pg_database where datname ~ '^leo_test_[0-9a-f]{8}_' and not exists ("
-        "  select from pg_stat_activity where application_name = substr(datname, 1, 17))"
+        "select d.datname from pg_database as d where d.datname ~ '^leo_test_[0-9a-f]{8}_'"
+        " and not exists (select from pg_stat_activity as a"
+        " where a.application_name = substr(d.datname, 1, 17))"
     ).fetchall()
     for row in rows:
         _drop(server, row["datname"])
