@@ -60,4 +60,4 @@ def _set_password(connection: Connection, login: str, password: str) -> None:
         {"role": login, "verifier": verifier.decode()},
     ).fetchone()
     assert row is not None  # noqa: S101 - a select without FROM gives one row
-    connection.execute(row["statement"])
+    connection.execute(row["alter_role"])
