@@ -250,6 +250,10 @@ create table if not exists cdp_profiles (
 create index if not exists cdp_profiles_raw_attributes_idx
 on cdp_profiles using gin (raw_attributes jsonb_path_ops);
 
+-- From a survivor to those merged into it: the ingest carries their devices and refusals over.
+create index if not exists cdp_profiles_merged_idx
+on cdp_profiles (tenant_id, merged_into_ext_id) where lifecycle = 'merged';
+
 create or replace trigger cdp_profiles_timestamp
 before update on cdp_profiles
 for each row execute function update_timestamp();
