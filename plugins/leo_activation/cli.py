@@ -17,6 +17,8 @@ from typer.core import TyperGroup
 from leo_activation.errors import LeoError
 
 COMMANDS = {
+    "gateway": "leo_activation.decision.gateway_command",
+    "model": "leo_activation.decision.cli",
     "db": "leo_activation.commands.db",
     "trace": "leo_activation.commands.trace",
 }

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from leo_activation.decision.gateway import GatewayClient
+from leo_activation.decision.client import GatewayClient
 from leo_activation.decision.orchestrator import compile_plan
 from operators.platform_operator import PlatformOperator
 

@@ -164,7 +164,7 @@ def group_scores(gemma: Gemma, hidden: Tensor, groups: Sequence[Sequence[int]]) 
     scores = gemma.scores(hidden, flat).float()
     if len(flat) == len(groups):
         return scores
-    parts = scores.split([len(group) for group in groups])
+    parts = torch.split(scores, [len(group) for group in groups])
     return torch.stack([part.logsumexp(dim=-1) for part in parts])
 
 

@@ -101,7 +101,8 @@ class Gemma:
 
     def _inverse(self, theta: float) -> Tensor:
         steps = torch.arange(0, self.head_size, 2, dtype=torch.float32) / self.head_size
-        return 1.0 / theta**steps
+        inverse: Tensor = 1.0 / theta**steps
+        return inverse
 
     def read_prefix(self, ids: Sequence[int]) -> Prefix:
         """Read a developer turn once, without any adapter."""
@@ -183,7 +184,7 @@ class Gemma:
         rows, tokens, _ = hidden.shape
         joined = apply("qkv", self._norm(hidden, layer.norms["input"]))
         split = [self.heads * self.head_size, self.head_size, self.head_size]
-        queries, keys, values = joined.split(split, dim=-1)
+        queries, keys, values = torch.split(joined, split, dim=-1)
         queries = queries.view(rows, tokens, self.heads, self.head_size)
         queries = _rotate(self._norm(queries, layer.norms["q"]), angles[:, None, :])
         keys = _rotate(self._norm(keys, layer.norms["k"]), angles)

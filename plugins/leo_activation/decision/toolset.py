@@ -43,6 +43,14 @@ def functions_document() -> dict[str, Any]:
 
 
 @cache
+def attributes_document() -> dict[str, Any]:
+    """Return the attributes of the platform's own customer mart that a condition may test."""
+    path = PROMPTS_FOLDER / f"attributes.{FUNCTIONS_VERSION}.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+@cache
 def schema_hash() -> str:
     """Return the SHA-256 of the functions; an adapter is trained for one of them."""
     return _digest(functions_document())
@@ -226,12 +234,14 @@ class State:
     :param slot: the next choice.
     :param calls: calls finished so far.
     :param checks: checks in a row just before this point.
+    :param is_open: a check or a wait is still without a message that follows it.
     :param picked: what this call has chosen so far.
     """
 
     slot: str = "start"
     calls: int = 0
     checks: int = 0
+    is_open: bool = False
     picked: tuple[str, ...] = ()
 
 
@@ -253,6 +263,10 @@ class PlanGrammar:
         minutes = (item.value for item in quantities if item.kind == "duration")
         self._minutes = list(dict.fromkeys(value for value in minutes if 1 <= value <= limit))
 
+    def values(self, attribute: Attribute) -> list[str]:
+        """Return the values of an attribute that this sentence may compare with."""
+        return self._values[attribute.name]
+
     def _offered(self, attribute: Attribute) -> list[str]:
         """Return the values of an attribute that a condition in this sentence may use."""
         if attribute.type == "boolean":
@@ -266,8 +280,7 @@ class PlanGrammar:
         return [
             value.name
             for value in attribute.values
-            if fold(value.name) in self.folded
-            or (value.label and fold(value.label) in self.folded)
+            if fold(value.name) in self.folded or (value.label and fold(value.label) in self.folded)
         ]
 
     def _amounts(self, attribute: Attribute) -> list[int]:
@@ -303,14 +316,22 @@ class PlanGrammar:
     def advance(self, state: State, label: str) -> State:
         """Return the state after an option was chosen."""
         match state.slot:
-            case "start":
-                return replace(state, slot="function") if label == "call" else State("end")
-            case "after":
+            case "start" | "after":
                 return replace(state, slot="function") if label == "call" else State("end")
             case "function" if label.startswith("wait"):
-                return State("after", state.calls + 1)
+                return State("after", state.calls + 1, state.checks, is_open=True)
             case "function":
                 return replace(state, slot="attribute" if label == "check" else "channel")
+            case "channel":
+                return replace(state, slot="template", picked=(label,))
+            case "template":
+                return State("after", state.calls + 1)
+            case _:
+                return self._advance_check(state, label)
+
+    def _advance_check(self, state: State, label: str) -> State:
+        """Return the state after a choice inside a ``check_condition``."""
+        match state.slot:
             case "attribute":
                 return replace(state, slot="operator", picked=(label,))
             case "operator":
@@ -320,12 +341,8 @@ class PlanGrammar:
                 return replace(state, slot="more", picked=(*state.picked, label))
             case "more" if label == "and":
                 return replace(state, slot="items")
-            case "value" | "more":
-                return State("after", state.calls + 1, state.checks + 1)
-            case "channel":
-                return replace(state, slot="template", picked=(label,))
             case _:
-                return State("after", state.calls + 1)
+                return State("after", state.calls + 1, state.checks + 1, is_open=True)
 
     def _start(self, _: State) -> dict[str, str]:
         return {"call": START_CALL, "none": END_TURN}
@@ -333,7 +350,7 @@ class PlanGrammar:
     def _after(self, state: State) -> dict[str, str]:
         if state.calls >= self.spec.functions["max_calls"]:
             return {"stop": START_RESPONSE}
-        if state.checks:
+        if state.is_open:
             return {"call": START_CALL}
         return {"call": START_CALL, "stop": START_RESPONSE}
 

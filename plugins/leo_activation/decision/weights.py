@@ -212,7 +212,8 @@ def _save_weights(gguf_file: Path, folder: Path) -> None:
         del config.quantization_config
     fresh = Gemma3ForCausalLM(config)
     fresh.load_state_dict(loaded.state_dict())
-    fresh.to(torch.bfloat16).save_pretrained(folder)
+    torch.nn.Module.to(fresh, torch.bfloat16)
+    fresh.save_pretrained(folder)
 
 
 def _save_tokenizer(gguf_file: Path, folder: Path) -> None:

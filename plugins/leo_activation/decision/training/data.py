@@ -132,9 +132,7 @@ def _attributes(
         attributes.append({"name": name, "type": "number", "unit": measure.unit,
                            "label": rng.choice(measure.labels)})  # fmt: skip
     genders = [{"name": "female", "label": "nữ"}, {"name": "male", "label": "nam"}]
-    attributes.append(
-        {"name": "gender", "type": "text", "label": "giới tính", "values": genders}
-    )
+    attributes.append({"name": "gender", "type": "text", "label": "giới tính", "values": genders})
     cities = [{"name": city} for city in rng.sample(CITIES, rng.randint(3, 6))]
     attributes.append({"name": "city", "type": "text", "label": "thành phố", "values": cities})
     if rng.random() < 0.5:
@@ -283,8 +281,11 @@ class Writer:
                             (f"{short}k", f"{short},000 VND")), value  # fmt: skip
         millions = f"{value / 1_000_000:g}"
         local = millions.replace(".", ",")
-        return self.say((f"{local} triệu", f"{local}tr", f"{local} triệu đồng", f"{value}"),
-                        (f"{millions} million", f"{millions} million VND", f"{value}")), value  # fmt: skip
+        words = self.say(
+            (f"{local} triệu", f"{local}tr", f"{local} triệu đồng", f"{value}"),
+            (f"{millions} million", f"{millions} million VND", f"{value}"),
+        )
+        return words, value
 
     def pause(self) -> tuple[str, Call]:
         """Return a duration and the wait for it."""
@@ -297,14 +298,14 @@ class Writer:
     # -- shapes --------------------------------------------------------------------------
 
     def plain(self) -> Example:
-        """Everyone gets it."""
+        """Send to everyone."""
         text, call = self.send()
         tail = self.say(("", " cho tất cả khách hàng", " cho mọi người", " cho khách"),
                         ("", " to everyone", " to all customers"))  # fmt: skip
         return Example(text + tail, (call,))
 
     def some(self) -> Example:
-        """Only some customers get it."""
+        """Send to some customers only."""
         who = self.audience()
         text, call = self.send(who=who)
         frame = self.say(
@@ -315,7 +316,7 @@ class Writer:
         return Example(frame.format(s=text, a=who.text), (*who.checks, call))
 
     def otherwise(self) -> Example:
-        """The rest gets something else."""
+        """Give the rest something else."""
         first, second = self.rng.sample(self.world.catalogue.channels, 2)
         bare = self.rng.random() < 0.6
         who = self.audience()
@@ -332,7 +333,7 @@ class Writer:
         return Example(frame.format(s=one, t=two, a=who.text), plan)
 
     def unless(self) -> Example:
-        """Everyone but some customers."""
+        """Send to all but some customers."""
         text, call = self.send()
         who = self.by_segment() if self.rng.random() < 0.7 else self.by_text()
         frame = self.say(
@@ -343,7 +344,7 @@ class Writer:
         return Example(frame.format(s=text, a=who.text), (*who.rest, call))
 
     def both(self) -> Example:
-        """Two conditions at once."""
+        """Ask for two conditions at once."""
         text, call = self.send()
         one, two = self.by_segment(), self.rng.choice((self.by_measure, self.by_text))()
         frame = self.say(("{s} cho {a} và là {b}", "{s} cho {a}, đồng thời là {b}",
@@ -353,7 +354,7 @@ class Writer:
         return Example(frame.format(s=text, a=one.text, b=two.text), plan)
 
     def either(self) -> Example:
-        """One segment or another."""
+        """Ask for one segment or another."""
         text, call = self.send()
         (name, one), (other, two) = self.rng.sample(list(self.world.segments.items()), 2)
         words = [self.rng.choice(item.vi if self.vi else item.en) for item in (one, two)]
@@ -393,7 +394,7 @@ class Writer:
         return Example(joined.format(a=who.text, s=sentence), (*who.checks, first, wait, second))
 
     def many(self) -> Example:
-        """Two channels at once."""
+        """Use two channels at once."""
         first, second = self.rng.sample(self.world.catalogue.channels, 2)
         one, call = self.send(channel=first, bare=True)
         two, other = self.send(channel=second, bare=True)
@@ -407,7 +408,7 @@ class Writer:
         return Example(joined, (*who.checks, call, other))
 
     def nothing(self) -> Example:
-        """A request that is none of this platform's business."""
+        """Ask for what is none of this platform's business."""
         concept = self.rng.choice(list(self.world.segments.values()))
         sentence = self.say(OUT_OF_SCOPE_VI, OUT_OF_SCOPE_EN).format(
             city=self.rng.choice(CITIES), n=self.rng.randint(2, 40), m=self.rng.randint(2, 40),
@@ -476,9 +477,7 @@ def _negations() -> dict[str, str]:
     return found
 
 
-def _both(
-    attribute: str, operator: str, value: Any
-) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
+def _both(attribute: str, operator: str, value: Any) -> tuple[tuple[Call, ...], tuple[Call, ...]]:
     """Return a check and the check of everyone else."""
     negated = _negations()[operator]
     return tuple(

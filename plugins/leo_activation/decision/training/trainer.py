@@ -127,9 +127,7 @@ def _fork_loss(gemma: Gemma, states: Tensor, found: list[Fork]) -> tuple[Tensor,
     return loss, float(hits)
 
 
-def train(
-    prepared: PreparedModel, recipe: Recipe, folder: Path, report: Report, date: str
-) -> None:
+def train(prepared: PreparedModel, recipe: Recipe, folder: Path, report: Report, date: str) -> None:
     """Train an adapter and write it.
 
     :param folder: where the adapter goes.
@@ -140,7 +138,7 @@ def train(
     tokenizer = PromptTokenizer(prepared.folder)
     adapter = new_adapter(gemma, recipe.rank, torch.Generator().manual_seed(recipe.seed))
     for tensor in adapter.values():
-        tensor.requires_grad_(requires_grad=True)
+        tensor.requires_grad_()
     optimiser = torch.optim.AdamW(adapter.values(), lr=recipe.learning_rate, weight_decay=0.0)
     started = time.monotonic()
     source = batches(recipe, gemma, tokenizer)

@@ -1,0 +1,147 @@
+-- Decisions: what a run's instruction was compiled into, and one task per member of a snapshot.
+
+-- name: find_plan
+-- A run has one plan: compiling again returns it.
+select
+    plan_id, campaign_id, run_id, instruction, catalogue, plan, verdict, verdict_reason, model,
+    attempts, latency_ms
+from campaign_plan
+where tenant_id = %(tenant_id)s and run_id = %(run_id)s;
+
+-- name: list_templates
+-- What a plan may send; the description up to its colon is the name that people use.
+select t.template_id, t.channel, t.description
+from message_template as t
+where t.tenant_id = %(tenant_id)s and t.is_active and t.channel = any(%(channels)s)
+order by t.template_id;
+
+-- name: list_segments
+-- The segments that a condition may name.
+select s.segment_key, s.name
+from analytics.segment_catalogue as s
+where s.tenant_id = %(tenant_id)s
+order by s.segment_key;
+
+-- name: list_cities
+-- Cities as this tenant writes them, the commonest first.
+select p.city
+from cdp_profiles as p
+where p.tenant_id = %(tenant_id)s and p.city is not null and p.lifecycle = 'active'
+group by p.city
+order by count(*) desc, p.city
+limit 100;
+
+-- name: add_plan
+-- Two tasks that compile the same run at the same time keep the first answer.
+insert into campaign_plan (
+    tenant_id, plan_id, campaign_id, run_id, mode, instruction, catalogue, toolset_hash,
+    prompt_hash, raw_output, plan, verdict, verdict_reason, model, trace, attempts, latency_ms
+)
+values (
+    %(tenant_id)s, deterministic_id('plan', %(tenant_id)s, %(run_id)s), %(campaign_id)s,
+    %(run_id)s, 'plan', %(instruction)s, %(catalogue)s, %(toolset_hash)s, %(prompt_hash)s,
+    %(raw_output)s, %(plan)s, %(verdict)s, %(verdict_reason)s, %(model)s, %(trace)s, %(attempts)s,
+    %(latency_ms)s
+)
+on conflict (tenant_id, run_id) do nothing;
+
+-- name: read_plan
+-- The plan, and the snapshot that it is evaluated for: both must be of one run.
+select
+    p.plan_id, p.campaign_id, p.run_id, p.catalogue, p.plan, p.verdict, p.verdict_reason, p.model,
+    p.attempts, s.snapshot_id, s.run_id as snapshot_run_id
+from campaign_plan as p
+left join segment_snapshot as s on p.tenant_id = s.tenant_id and s.snapshot_id = %(snapshot_id)s
+where p.tenant_id = %(tenant_id)s and p.plan_id = %(plan_id)s;
+
+-- name: add_events
+-- Being chosen by a campaign is an event of the customer's journey.
+insert into marketing_event (
+    tenant_id, event_id, profile_id, event_type, source, source_key, occurred_at, payload
+)
+select
+    m.tenant_id,
+    deterministic_id('event', m.tenant_id, 'campaign', m.snapshot_id::text, m.profile_id::text),
+    m.profile_id,
+    'campaign_targeted',
+    'campaign',
+    m.snapshot_id::text,
+    %(now)s,
+    jsonb_build_object('snapshot_id', m.snapshot_id, 'campaign_id', %(campaign_id)s::uuid)
+from segment_snapshot_member as m
+where
+    m.tenant_id = %(tenant_id)s
+    and m.snapshot_id = %(snapshot_id)s
+    and m.ordinal between %(first)s and %(last)s
+order by m.ordinal
+on conflict do nothing;
+
+-- name: add_tasks
+-- One task per member; a re-run finds them there.
+insert into agent_task (
+    tenant_id, task_id, event_id, profile_id, snapshot_id, campaign_id, plan_id
+)
+select
+    e.tenant_id, deterministic_id('task', e.tenant_id, e.event_id::text), e.event_id, e.profile_id,
+    e.snapshot_id, %(campaign_id)s, %(plan_id)s
+from (
+    select
+        m.tenant_id,
+        m.profile_id,
+        m.snapshot_id,
+        m.ordinal,
+        deterministic_id(
+            'event', m.tenant_id, 'campaign', m.snapshot_id::text, m.profile_id::text
+        ) as event_id
+    from segment_snapshot_member as m
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.snapshot_id = %(snapshot_id)s
+        and m.ordinal between %(first)s and %(last)s
+) as e
+order by e.ordinal
+on conflict do nothing;
+
+-- name: claim_tasks
+-- Nobody else works on these until the lease ends; a task whose worker died is taken over.
+with claimed as (
+    select t.task_id, m.ordinal, m.facts
+    from segment_snapshot_member as m
+    inner join agent_task as t
+        on
+            m.tenant_id = t.tenant_id
+            and t.event_id = deterministic_id(
+                'event', m.tenant_id, 'campaign', m.snapshot_id::text, m.profile_id::text
+            )
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.snapshot_id = %(snapshot_id)s
+        and m.ordinal between %(first)s and %(last)s
+        and (t.status = 'pending' or (t.status = 'deciding' and t.lease_until < %(now)s))
+    order by m.ordinal
+    for update of t skip locked
+)
+
+update agent_task as t
+set status = 'deciding', attempts = least(t.attempts + 1, 3), lease_until = %(lease_until)s
+from claimed as c
+where t.tenant_id = %(tenant_id)s and t.task_id = c.task_id
+returning t.task_id, t.event_id, t.profile_id, c.facts;
+
+-- name: store_decisions
+-- All of a batch at once; an error makes the task failed, otherwise it is decided.
+update agent_task as t
+set
+    status = case when d.error is null then 'decided' else 'failed' end::task_status,
+    attempts = greatest(t.attempts, d.attempts),
+    reasoning_trace = d.trace,
+    reasoning_summary = d.summary,
+    plan = d.plan,
+    due_at = d.due_at,
+    error = d.error,
+    lease_until = null
+from jsonb_to_recordset(%(decisions)s) as d (
+    task_id uuid, attempts smallint, trace jsonb, summary text, plan jsonb, due_at timestamptz,
+    error text
+)
+where t.tenant_id = %(tenant_id)s and t.task_id = d.task_id and t.status = 'deciding';

@@ -1,0 +1,55 @@
+"""``leo model``: prepare the weights, train the adapter, evaluate it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from leo_activation.decision.weights import default_folder, open_prepared
+from leo_activation.decision.weights import prepare as prepare_weights
+from leo_activation.paths import ADAPTER_FOLDER
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The decision model.")
+
+
+@app.command()
+def prepare() -> None:
+    """Fetch, check and convert the weights; done once, about two minutes."""
+    prepare_weights(typer.echo)
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Option(help="Where to write the adapter.")] = ADAPTER_FOLDER,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of 8 sentences.")] = 330,
+    threads: Annotated[int, typer.Option(min=1, help="Processor threads.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the generated data.")] = 20_261_123,
+) -> None:
+    """Train the adapter on generated sentences; about four seconds a step on one core."""
+    import torch
+
+    from leo_activation.decision.training.trainer import Recipe, train
+
+    torch.set_num_threads(threads)
+    date = datetime.now(UTC).date().isoformat()
+    recipe = Recipe(steps=steps, seed=seed)
+    train(open_prepared(default_folder()), recipe, output, typer.echo, date)
+
+
+@app.command()
+def evaluate(
+    adapter: Annotated[Path, typer.Option(help="Folder of the adapter.")] = ADAPTER_FOLDER,
+    record: Annotated[bool, typer.Option(help="Write the figures into the manifest.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure exact plans on the hand-written sentences, beside two baselines."""
+    from leo_activation.decision.training.evaluation import evaluate_all, record_metrics, table
+
+    report = evaluate_all(open_prepared(default_folder()), adapter)
+    typer.echo(json.dumps(report, ensure_ascii=False, indent=2) if as_json else table(report))
+    if record:
+        record_metrics(adapter, report)
