@@ -7,7 +7,6 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TriggerRule, dag, task
-from pendulum import datetime
 
 from operators.campaign_form import REALTIME_CHANNELS, campaign_form
 from operators.compile_plan_operator import CompilePlanOperator
@@ -43,7 +42,6 @@ WITHDRAW_REASON = """{%- set answer = ti.xcom_pull(task_ids='approve_campaign') 
 
 @dag(
     schedule=None,
-    start_date=datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=4,
     tags=["campaign", "marketing"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import dag
-from pendulum import datetime
 
 from operators.campaign_form import tenants
 from operators.reconcile_deliveries_operator import ReconcileDeliveriesOperator
@@ -27,8 +26,8 @@ middle of requests. Settle them from the provider's records, never by sending ag
 
 
 @dag(
+    # Without a start date the first run is the next tick, never one before the installation.
     schedule="*/10 * * * *",
-    start_date=datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["delivery"],

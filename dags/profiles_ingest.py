@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Asset, Metadata, Param, dag, task
-from pendulum import datetime
 
 from operators.campaign_form import tenants
 from operators.ingest_profiles_operator import IngestProfilesOperator
@@ -31,8 +30,8 @@ PROFILES = Asset(name="profiles", uri="x-cdp://profiles", group="cdp")
 
 
 @dag(
+    # Without a start date the first run is the next tick, never one before the installation.
     schedule="17 * * * *",
-    start_date=datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["ingest", "cdp"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import Asset, dag
-from pendulum import datetime
 
 from operators.build_models_operator import BuildModelsOperator
 
@@ -31,7 +30,6 @@ last good segments.
 
 @dag(
     schedule=[Asset(name="profiles", uri="x-cdp://profiles", group="cdp")],
-    start_date=datetime(2025, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     tags=["dbt", "segments"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -23,6 +23,7 @@ from demo.state import ports as remembered_ports
 from demo.summary import Summary
 from leo_activation.secret_store import ensure_secret
 
+Watch = Callable[[Sequence[Mapping[str, Any]]], None]
 DAGS = {
     "profiles_ingest",
     "segments_build",
@@ -132,9 +133,18 @@ def _new_run(client: AirflowClient, known: set[str]) -> str:
     raise AirflowError("segments_build was not started by the asset `profiles` within 60 s")
 
 
-def run_campaign(steps: Steps, client: AirflowClient, tenant: str, **changes: Any) -> str:
+def run_campaign(
+    steps: Steps,
+    client: AirflowClient,
+    tenant: str,
+    *,
+    watch: Watch = lambda _tasks: None,
+    title: str = "campaign_run",
+    **changes: Any,
+) -> str:
     """Run the campaign for one tenant and approve it; returns the run id.
 
+    :param watch: gets the task instances at every look.
     :param changes: fields of the form that differ from the demonstration's.
     """
     form = {
@@ -144,15 +154,15 @@ def run_campaign(steps: Steps, client: AirflowClient, tenant: str, **changes: An
         "campaign_code": CAMPAIGN_CODE,
         "channels": ["email", "telegram"],
     }
-    with steps.step(f"campaign_run: {tenant}") as say:
+    with steps.step(f"{title}: {tenant}") as say:
         run_id = client.trigger("campaign_run", form | changes)
-        approver = Approver(client, run_id)
+        watchers: tuple[Watch, ...] = (_watch(say), Approver(client, run_id).look, watch)
 
-        def watch(tasks: Sequence[Mapping[str, Any]]) -> None:
-            _watch(say)(tasks)
-            approver.look(tasks)
+        def look(tasks: Sequence[Mapping[str, Any]]) -> None:
+            for watcher in watchers:
+                watcher(tasks)
 
-        client.wait("campaign_run", run_id, seconds=600, watch=watch)
+        client.wait("campaign_run", run_id, seconds=600, watch=look)
     return run_id
 
 
@@ -176,7 +186,7 @@ class Approver:
                     self._asked[task["try_number"]] = -1
 
 
-def _watch(say: Say) -> Any:
+def _watch(say: Say) -> Watch:
     """Return a watcher that says which tasks run now and how many are done."""
 
     def watch(tasks: Sequence[Mapping[str, Any]]) -> None:

@@ -47,13 +47,16 @@ def start(names: Iterable[str] = processes.ALL, *, notify: Notify = _silent) -> 
     with locked("services"):
         supervisor = Supervisor()
         alive = supervisor.is_alive()
+        if not alive:
+            # What a killed supervisord left behind would still hold its ports.
+            end_marked_processes()
         chosen = ports(keep=alive)
         known = {service.name: service for service in processes.services(chosen)}
         wanted = [known[name] for name in names]
         _prepare_airflow(wanted, chosen, supervisor if alive else None)
         configuration = write_configuration(known.values())
         if alive:
-            running = [name for name in known if _runs(supervisor, name)]
+            running = [name for name in known if supervisor.runs(name)]
             changed = supervisor.apply()
             wanted += [known[name] for name in running if name in changed]
         else:
@@ -65,11 +68,6 @@ def start(names: Iterable[str] = processes.ALL, *, notify: Notify = _silent) -> 
     return chosen
 
 
-def _runs(supervisor: Supervisor, name: str) -> bool:
-    """Tell whether supervisord knows this service and has it up."""
-    return supervisor.state(name) in {"RUNNING", "STARTING", "BACKOFF"}
-
-
 def _prepare_airflow(
     wanted: list[Service], chosen: dict[str, int], supervisor: Supervisor | None
 ) -> None:
@@ -77,7 +75,7 @@ def _prepare_airflow(
     if not any(service.name in processes.AIRFLOW for service in wanted):
         return
     processes.write_airflow_passwords()
-    if supervisor and any(_runs(supervisor, name) for name in processes.AIRFLOW):
+    if supervisor and any(supervisor.runs(name) for name in processes.AIRFLOW):
         return
     log = log_file("airflow-migrate")
     environment = {**os.environ, **processes.airflow_environment(chosen)}

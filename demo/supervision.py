@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -27,6 +28,7 @@ from demo.state import home, write_private
 MARKER = "LEO_SERVICES_HOME"
 STOP_SECONDS = 25
 _UNIX_PATH_LIMIT = 100
+_UP = {"RUNNING", "STARTING", "BACKOFF"}
 
 
 @dataclass(frozen=True)
@@ -133,25 +135,28 @@ def write_configuration(services: Iterable[Service]) -> Path:
 class Supervisor:
     """The running supervisord of this installation."""
 
-    @property
-    def _rpc(self) -> Any:
-        """Return a fresh client: one whose connection was refused once stays unusable."""
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        """Open a connection; one that was refused once stays unusable, so none is kept."""
         transport = SupervisorTransport(None, None, serverurl=f"unix://{socket_path()}")
-        return ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        try:
+            yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
+        finally:
+            transport.close()
 
     def is_alive(self) -> bool:
         """Tell whether supervisord answers."""
         try:
-            return bool(self._rpc.getState()["statename"] == "RUNNING")
+            with self._connected() as rpc:
+                return bool(rpc.getState()["statename"] == "RUNNING")
         except (OSError, Error, HTTPException):
             return False
 
     def launch(self, configuration: Path) -> None:
-        """Start supervisord as a daemon, after ending what a killed one left behind.
+        """Start supervisord as a daemon.
 
         :raises RuntimeError: when it does not answer within 15 seconds.
         """
-        end_marked_processes()
         socket_path().unlink(missing_ok=True)
         subprocess.run(  # noqa: S603 - our own supervisord
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
@@ -170,43 +175,47 @@ class Supervisor:
 
         :returns: the names of the services that were added or changed.
         """
-        added, changed, removed = self._rpc.reloadConfig()[0]
-        rpc = self._rpc
-        for name in (*removed, *changed):
-            rpc.stopProcessGroup(name)
-            rpc.removeProcessGroup(name)
-        for name in (*added, *changed):
-            rpc.addProcessGroup(name)
+        with self._connected() as rpc:
+            added, changed, removed = rpc.reloadConfig()[0]
+            for name in (*removed, *changed):
+                rpc.stopProcessGroup(name)
+                rpc.removeProcessGroup(name)
+            for name in (*added, *changed):
+                rpc.addProcessGroup(name)
         return [*added, *changed]
 
     def start(self, names: Iterable[str]) -> None:
         """Start those of the named services that do not run."""
-        for name in names:
-            if self._rpc.getProcessInfo(name)["statename"] not in {"RUNNING", "STARTING"}:
-                self._rpc.startProcess(name, False)
+        with self._connected() as rpc:
+            for name in names:
+                if rpc.getProcessInfo(name)["statename"] not in _UP:
+                    rpc.startProcess(name, False)
 
     def restart(self, name: str) -> None:
         """Stop one service if it runs, and start it again."""
-        if self._rpc.getProcessInfo(name)["statename"] in {"RUNNING", "STARTING", "BACKOFF"}:
-            self._rpc.stopProcess(name)
-        self._rpc.startProcess(name, False)
+        with self._connected() as rpc:
+            if rpc.getProcessInfo(name)["statename"] in _UP:
+                rpc.stopProcess(name)
+            rpc.startProcess(name, False)
 
     def info(self, name: str) -> dict[str, Any]:
         """Return what supervisord knows of one service (``statename``, ``pid``, ``start``)."""
-        answer: dict[str, Any] = self._rpc.getProcessInfo(name)
+        with self._connected() as rpc:
+            answer: dict[str, Any] = rpc.getProcessInfo(name)
         return answer
 
-    def state(self, name: str) -> str:
-        """Return the state of a service, ``UNKNOWN`` for one that supervisord never heard of."""
+    def runs(self, name: str) -> bool:
+        """Tell whether supervisord knows this service and keeps it up."""
         try:
-            return str(self.info(name)["statename"])
+            return self.info(name)["statename"] in _UP
         except Fault:
-            return "UNKNOWN"
+            return False
 
     def shutdown(self) -> None:
         """Ask supervisord to end all services and itself, and wait until it has."""
-        pid = int(self._rpc.getPID())
-        self._rpc.shutdown()
+        with self._connected() as rpc:
+            pid = int(rpc.getPID())
+            rpc.shutdown()
         deadline = time.monotonic() + STOP_SECONDS
         while psutil.pid_exists(pid) and time.monotonic() < deadline:
             time.sleep(0.1)

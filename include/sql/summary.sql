@@ -40,3 +40,12 @@ where
     d.tenant_id = %(tenant_id)s
     and d.channel = %(channel)s
     and d.delivery_status in ('sent', 'unknown', 'sending');
+
+-- name: snapshot_of_code
+-- The newest audience of a campaign.
+select s.snapshot_id
+from segment_snapshot as s
+inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
+where s.tenant_id = %(tenant_id)s and c.code = %(code)s
+order by s.created_at desc
+limit 1;

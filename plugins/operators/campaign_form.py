@@ -21,6 +21,7 @@ SEGMENTS = (
     "loyal_customers",
     "reachable_zalo",
     "reachable_email",
+    "reachable_telegram",
 )
 
 
