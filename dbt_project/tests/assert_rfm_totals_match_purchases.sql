@@ -3,7 +3,7 @@ with purchased as (
     select
         purchases.tenant_id,
         sum(purchases.value_vnd) as purchased_vnd
-    from {{ ref('int_purchases_attributed') }} as purchases
+    from {{ ref('int_purchases_counted') }} as purchases
     group by purchases.tenant_id
 ),
 

@@ -5,7 +5,7 @@ with purchases as (
         value_vnd,
         purchased_at,
         purchased_date
-    from {{ ref('int_purchases_attributed') }}
+    from {{ ref('int_purchases_counted') }}
 ),
 
 aggregated as (

@@ -6,7 +6,7 @@ with events as (
         event_type,
         value_vnd,
         occurred_at
-    from {{ ref('stg_activation__marketing_events') }}
+    from {{ ref('int_events_attributed') }}
 ),
 
 decisions as (

@@ -83,7 +83,7 @@ joined as (
         engagements.last_engaged_at,
         coalesce(engagements.engagement_count_90d, 0) as engagement_count_90d,
         engagements.engaged_channel,
-        coalesce(reachable.channels, '{}'::text []) as channels
+        coalesce(reachable.channels, '{}'::text[]) as channels
     from profiles
     left join purchases
         on
