@@ -3,6 +3,8 @@
 -- audiences it was frozen into, which campaigns chose it, what was decided and why, what was sent.
 -- Events are found by (tenant_id, profile_id), decisions by their event, deliveries by their task,
 -- snapshots by the list on the profile: every step has an index to go by.
+-- A cause stands before its effect: times come from several clocks, so what follows from something
+-- is ordered no earlier than it, while happened_at stays what was recorded.
 with customer as (
     select p.*
     from cdp_profiles as p
@@ -19,12 +21,14 @@ events as (
 decisions as (
     select
         t.*,
-        e.occurred_at,
-        e.event_type,
         a.code as campaign_code,
-        a.name as campaign_name
+        a.name as campaign_name,
+        greatest(e.occurred_at, s.created_at) as chosen_at,
+        greatest(e.occurred_at, s.created_at, t.created_at) as decided_at
     from events as e
     inner join agent_task as t on e.tenant_id = t.tenant_id and e.event_id = t.event_id
+    left join segment_snapshot as s
+        on t.tenant_id = s.tenant_id and t.snapshot_id = s.snapshot_id
     left join campaign as a on t.tenant_id = a.tenant_id and t.campaign_id = a.campaign_id
 ),
 
@@ -33,6 +37,7 @@ story as (
         0 as place,
         'profile' as kind,
         c.first_seen_at as happened_at,
+        c.first_seen_at as ordered_at,
         null as campaign_code,
         0 as step,
         jsonb_build_object(
@@ -55,6 +60,7 @@ story as (
         1 as place,
         'event' as kind,
         e.occurred_at as happened_at,
+        e.occurred_at as ordered_at,
         null as campaign_code,
         0 as step,
         jsonb_build_object(
@@ -71,6 +77,7 @@ story as (
         2 as place,
         'frozen' as kind,
         s.created_at as happened_at,
+        s.created_at as ordered_at,
         a.code as campaign_code,
         0 as step,
         jsonb_build_object(
@@ -101,6 +108,7 @@ story as (
         3 as place,
         'chosen' as kind,
         e.occurred_at as happened_at,
+        coalesce(d.chosen_at, e.occurred_at) as ordered_at,
         d.campaign_code,
         0 as step,
         jsonb_build_object(
@@ -117,7 +125,8 @@ story as (
     select
         4 as place,
         'decision' as kind,
-        greatest(d.created_at, d.occurred_at) as happened_at,
+        d.created_at as happened_at,
+        d.decided_at as ordered_at,
         d.campaign_code,
         0 as step,
         jsonb_build_object(
@@ -154,9 +163,8 @@ story as (
     select
         5 as place,
         'delivery' as kind,
-        coalesce(
-            l.sent_at, case when l.attempt_count = 0 then l.created_at else l.updated_at end
-        ) as happened_at,
+        h.happened_at,
+        greatest(h.happened_at, d.decided_at) as ordered_at,
         d.campaign_code,
         l.step,
         jsonb_build_object(
@@ -181,8 +189,13 @@ story as (
         ) as detail
     from decisions as d
     inner join delivery_log as l on d.tenant_id = l.tenant_id and d.task_id = l.task_id
+    cross join lateral (
+        select coalesce(
+            l.sent_at, case when l.attempt_count = 0 then l.created_at else l.updated_at end
+        ) as happened_at
+    ) as h
 )
 
 select y.kind, y.happened_at, y.campaign_code, y.detail
 from story as y
-order by y.kind <> 'profile', y.happened_at, y.place, y.campaign_code, y.step;
+order by y.kind <> 'profile', y.ordered_at, y.place, y.campaign_code, y.step;

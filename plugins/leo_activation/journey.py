@@ -215,6 +215,8 @@ def _delivery(step: Step) -> Iterator[str]:
         it["template_id"] and f"mẫu {it['template_id']}",
         it["address"],
     )
+    if it["status"] in ("queued", "retry") and it["not_before"]:
+        yield f"không gửi trước {_when(datetime.fromisoformat(it['not_before']))}"
     for attempt in it["attempts"]:
         yield f"  {_pairs(attempt)}"
     if it["error"]:

@@ -6,7 +6,6 @@ Great Expectations' own pages need files from the internet to look right; these 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -19,17 +18,9 @@ _SUITE_TITLES = {"raw_in": "Dữ liệu vào", "ledger_out": "Sổ gửi tin"}
 
 
 def write_pages(report: QualityReport) -> None:
-    """Write the report beside :attr:`QualityReport.report_page`, and as ``latest``.
-
-    :param report: names the HTML page; the Markdown one has the same stem.
-    """
-    report.report_page.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, text in (("html", render_html(report)), ("md", render_markdown(report))):
-        for page in (
-            report.report_page.with_suffix(f".{suffix}"),
-            report.report_page.with_name(f"latest.{suffix}"),
-        ):
-            _replace(page, text)
+    """Write :attr:`QualityReport.report_page`, and the same as Markdown beside it."""
+    report.report_page.write_text(render_html(report), encoding="utf-8")
+    report.report_page.with_suffix(".md").write_text(render_markdown(report), encoding="utf-8")
 
 
 def render_html(report: QualityReport) -> str:
@@ -64,10 +55,3 @@ def _markdown_cell(value: object) -> str:
     """Keep a value inside its cell and free of markup."""
     text = " ".join(str(value).split())
     return "".join(f"\\{sign}" if sign in "\\`*_[]<>|#&" else sign for sign in text)
-
-
-def _replace(page: Path, text: str) -> None:
-    """Write a page so that a reader sees the old or the new one, never half of it."""
-    draft = page.with_name(f".{page.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(page)

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from leo_activation.database import Connection, connect, tenant_transaction
 from leo_activation.errors import ConfigurationError, QualityError
 from leo_activation.paths import state_folder
+from leo_activation.quality.archive import new_run_folder, publish, share_static_files
 from leo_activation.quality.checks import SUITES, SuiteName
 from leo_activation.quality.pages import write_pages
 from leo_activation.quality.report import QualityReport
@@ -48,7 +49,8 @@ def run_suite(
 
     :param database_url: of the runtime role.
     :param run_id: of a campaign run; with ``raw_in`` only a label.
-    :param docs_folder: for the pages; ``.leo/quality`` unless given.
+    :param docs_folder: for the pages, ``.leo/quality`` unless given; the newest are in
+        ``<tenant>/<suite>/latest/report.html``.
     :param clock: returns the present as an aware time.
     :param max_source_age: how long ago the source may have been read last.
     :param max_reject_share: the part of the source's documents that may be refused.
@@ -61,14 +63,15 @@ def run_suite(
         raise ConfigurationError(
             f"there is no suite {suite!r}; the suites are: {', '.join(SUITES)}"
         )
-    checked_at = clock()
+    checked_at = clock().astimezone(UTC)
     scope = Scope(tenant_id, None, checked_at, grace, max_source_age, max_reject_share)
     verify_isolation(connection_arguments(database_url, scope))
-    folder = (docs_folder or state_folder() / "quality") / tenant_id / suite
+    docs_folder = docs_folder or state_folder() / "quality"
     with closing(connect(database_url, application_name="leo_quality")) as connection:
         if suite == "ledger_out" and (snapshot_id or run_id):
             snapshot_id, run_id = _find_snapshot(connection, tenant_id, snapshot_id, run_id)
             scope = replace(scope, snapshot_id=snapshot_id)
+        folder = new_run_folder(docs_folder / tenant_id / suite, checked_at)
         started = time.monotonic()
         validation = validate(
             suite, connection_arguments(database_url, scope), folder / "data_docs"
@@ -81,10 +84,12 @@ def run_suite(
             checked_at=checked_at,
             seconds=time.monotonic() - started,
             results=validation.results,
-            report_page=folder / f"{checked_at:%Y%m%dT%H%M%S%fZ}.html",
+            report_page=folder / "report.html",
             data_docs_page=validation.data_docs_page,
         )
         write_pages(report)
+        publish(folder)
+        share_static_files(folder / "data_docs", docs_folder)
         _record(connection, report)
     return report
 

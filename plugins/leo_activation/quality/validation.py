@@ -31,7 +31,7 @@ def validate(suite: SuiteName, arguments: Mapping[str, Any], docs_folder: Path) 
     """Run every check of a suite and write Great Expectations' Data Docs.
 
     :param arguments: libpq parameters, with the settings that the checks read.
-    :param docs_folder: where the pages go; pages of earlier runs stay there.
+    :param docs_folder: where the pages go; the library deletes what earlier runs left there.
     """
     gx = _great_expectations()
     context = gx.get_context(mode="ephemeral")
