@@ -27,8 +27,8 @@ on conflict do nothing
 """
 _MEMBERS = """
 insert into segment_snapshot_member (tenant_id, snapshot_id, profile_id, ext_id, ordinal, facts)
-select %(t)s, deterministic_id('snapshot', %(t)s, %(r)s), deterministic_id('profile', %(t)s, f.ext_id),
-    f.ext_id, f.n, f.facts
+select %(t)s, deterministic_id('snapshot', %(t)s, %(r)s),
+    deterministic_id('profile', %(t)s, f.ext_id), f.ext_id, f.n, f.facts
 from (
     select f.value ->> 'ext_id' as ext_id, f.value as facts, f.ordinality as n
     from jsonb_array_elements(%(facts)s) with ordinality as f
@@ -55,12 +55,10 @@ where m.tenant_id = %(t)s and m.snapshot_id = %(s)s
 """
 _TASKS = """
 insert into agent_task (tenant_id, task_id, event_id, profile_id, snapshot_id, campaign_id)
-select m.tenant_id,
-    deterministic_id('task', m.tenant_id, deterministic_id('event', m.tenant_id, 'campaign', %(r)s, m.profile_id::text)::text),
-    deterministic_id('event', m.tenant_id, 'campaign', %(r)s, m.profile_id::text),
-    m.profile_id, m.snapshot_id, %(c)s
-from segment_snapshot_member as m
-where m.tenant_id = %(t)s and m.snapshot_id = %(s)s
+select e.tenant_id, deterministic_id('task', e.tenant_id, e.event_id::text), e.event_id,
+    e.profile_id, %(s)s, %(c)s
+from marketing_event as e
+where e.tenant_id = %(t)s and e.source = 'campaign' and e.source_key = %(r)s
 """
 _DECIDED = (
     "update agent_task set status = 'deciding', lease_until = now()"
@@ -106,7 +104,7 @@ class Campaign:
                 skips.append(PlannedSkip(**keys, reason="condition_false"))
             for step, channel in enumerate(channels):
                 send = {
-                    "template_id": TEMPLATES[channel],
+                    "template_id": TEMPLATES.get(channel, "none"),
                     "params": {},
                     "facts": member["facts"],
                     **changes,
@@ -146,8 +144,6 @@ def decided_campaign(
     is_advertising: bool = True,
 ) -> Campaign:
     """Make a campaign run whose members have these facts and whose tasks are decided."""
-    with tenant_transaction(admin, tenant_id):
-        pass
     campaign_id = ensure_campaign(
         admin, tenant_id=tenant_id, code=code, instruction="Gửi", channels=["email", "telegram"]
     )

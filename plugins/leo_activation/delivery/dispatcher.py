@@ -386,9 +386,12 @@ class Dispatcher:
         return True
 
     async def _refill(self) -> None:
-        """Keep twice as many messages at hand as can be sent at once."""
-        room = 2 * self._options.concurrency - self._todo.qsize()
-        if room < self._options.concurrency:
+        """Keep as many messages at hand as can be sent at once.
+
+        No more: what a killed process had claimed becomes ``unknown``, sent or not.
+        """
+        room = self._options.concurrency - self._todo.qsize()
+        if 2 * room < self._options.concurrency:
             return
         now = self._clock()
         lease_until = now + timedelta(seconds=self._options.lease_seconds)
@@ -439,7 +442,10 @@ class Dispatcher:
         if outcome.reaction in (Reaction.STOP, Reaction.REFRESH):
             self.stop(f"channel {self._ledger.channel} is paused: {outcome.detail}")
         # Wake the ledger's coroutine when there is a batch to write or the senders run dry.
-        if len(self._answers) >= self._options.concurrency or self._todo.empty():
+        if (
+            2 * len(self._answers) >= self._options.concurrency
+            or 2 * self._todo.qsize() < self._options.concurrency
+        ):
             self._wake.set()
 
     async def _flush(self) -> None:
