@@ -266,7 +266,7 @@ def services(ports: Mapping[str, int]) -> list[Service]:
     gateway = Service(
         "gateway",
         (*_leo(), "gateway", "--host", "127.0.0.1", "--port", str(ports["gateway"])),
-        answers(f"{urls(ports)['gateway']}/health"),
+        answers(f"{urls(ports)['gateway']}/ready"),
         {
             **base,
             "LEO_SOURCE_DIGEST": digest_of(

@@ -29,6 +29,9 @@ from demo.supervision import (
     write_configuration,
 )
 
+# A service that ends by itself again and again will not come up, however long one waits.
+MOST_STARTS = 4
+
 Notify = Callable[[str], None]
 
 
@@ -100,15 +103,17 @@ def wait_until_healthy(service: Service, supervisor: Supervisor) -> None:
     :raises RuntimeError: when supervisord gave it up or its time is over.
     """
     deadline = time.monotonic() + service.ready_seconds
+    starts: set[int] = set()
     while True:
         info = supervisor.info(service.name)
+        starts.add(info["start"])
         if info["statename"] == "RUNNING" and service.is_healthy(info["start"]):
             return
-        if info["statename"] == "FATAL" or time.monotonic() > deadline:
+        is_hopeless = info["statename"] == "FATAL" or len(starts) > MOST_STARTS
+        if is_hopeless or time.monotonic() > deadline:
             raise RuntimeError(
-                f"{service.name} is {info['statename']} and does not answer after "
-                f"{service.ready_seconds} s; the end of {log_file(service.name)}:\n"
-                f"{_tail(service.name)}"
+                f"{service.name} is {info['statename']} after {len(starts)} starts and does not "
+                f"answer; the end of {log_file(service.name)}:\n{_tail(service.name)}"
             )
         time.sleep(0.3)
 
