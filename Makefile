@@ -48,7 +48,9 @@ check: db ## Format, lint, types, SQL style, dbt parse, structure guards, unit t
 	ruff format --check .
 	ruff check .
 	mypy
-	sqlfluff lint --processes 1 $(SQL_FILES) dbt_project/models dbt_project/tests
+	sqlfluff lint --processes 1 $(SQL_FILES)
+	eval "$$(leo db env)" && \
+		sqlfluff lint --processes 1 --templater dbt dbt_project/models dbt_project/tests
 	dbt parse --quiet --project-dir dbt_project --profiles-dir dbt_project
 	python -m pytest -q tests/unit
 

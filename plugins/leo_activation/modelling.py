@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from psycopg.conninfo import conninfo_to_dict
+
 from leo_activation.errors import LeoError
 from leo_activation.paths import DBT_PROJECT, state_folder
 
@@ -86,6 +88,23 @@ class BuildSummary:
                 f"dbt build failed in {len(broken)} of {len(self.results)} nodes "
                 f"({skipped} more were not tried): {details}"
             )
+
+
+def connection_settings(url: str) -> dict[str, str]:
+    """Return a connection URL as the variables that ``profiles.yml`` reads.
+
+    :param url: a libpq URL or connection string of the dbt builder's role.
+    """
+    parts = conninfo_to_dict(url)
+    names = {
+        "LEO_DBT_HOST": "host",
+        "LEO_DBT_PORT": "port",
+        "LEO_DBT_USER": "user",
+        "LEO_DBT_PASSWORD": "password",
+        "LEO_DBT_DATABASE": "dbname",
+        "LEO_DBT_SSLMODE": "sslmode",
+    }
+    return {name: str(parts[part]) for name, part in names.items() if parts.get(part)}
 
 
 def work_folder() -> Path:
