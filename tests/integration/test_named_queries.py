@@ -41,7 +41,7 @@ def test_every_query_prepares(connection: Connection, noun: str) -> None:
     with connection.transaction(force_rollback=True):
         for name, statement in load_queries(noun).statements.items():
             text = numbered(statement)
-            result = connection.pgconn.prepare(name.encode(), text.encode())
+            result = connection.pgconn.prepare(b"", text.encode())
             said = result.error_message.decode()
             assert result.status == psycopg.pq.ExecStatus.COMMAND_OK, f"{noun}.{name}: {said}"
             if re.search(r"^create temp", text, re.MULTILINE | re.IGNORECASE):
