@@ -1,14 +1,14 @@
 -- The ledger of deliveries: from the wish to send, through the claim, to the outcome.
 
 -- name: enqueue
--- Policy, then one row for each send: queued, or skipped with its reason. A row that exists already
--- is left alone (re-run); a message that another run of the campaign holds is not repeated. What the
+-- Policy, then one row for each send: queued, or skipped with its reason. A row that exists
+-- already is left alone (re-run); what another run of the campaign holds is not repeated. What the
 -- customer said last counts: the consent ledger first, the frozen fact where it is silent.
 -- Advertising needs a yes; anything else must only not meet a no. Rows go in by message_key, so that
 -- two runs of one campaign wait for each other instead of deadlocking.
 with
 planned as (
-    select *
+    select p.*
     from jsonb_to_recordset(%(planned)s) as p (
         task_id uuid, event_id uuid, profile_id uuid, channel text, step smallint,
         template_id text, params jsonb, address text, fact_consent text, not_before timestamptz,
@@ -23,11 +23,12 @@ judged as (
             'delivery', %(tenant_id)s, p.event_id::text, p.profile_id::text,
             coalesce(p.channel, 'none'), p.step::text
         ) as delivery_id,
-        case when p.channel is not null then
-            deterministic_id(
-                'message', %(tenant_id)s, %(campaign_id)s::uuid::text, p.profile_id::text,
-                p.channel, p.step::text
-            )
+        case
+            when p.channel is not null then
+                deterministic_id(
+                    'message', %(tenant_id)s, %(campaign_id)s::uuid::text, p.profile_id::text,
+                    p.channel, p.step::text
+                )
         end as message_key,
         coalesce(
             p.skip_reason,
@@ -39,7 +40,8 @@ judged as (
                 end then 'no_consent'
                 when exists (
                     select from suppression as s
-                    where s.tenant_id = %(tenant_id)s
+                    where
+                        s.tenant_id = %(tenant_id)s
                         and s.channel = p.channel
                         and s.address = p.address
                         and s.lifted_at is null
@@ -53,7 +55,8 @@ judged as (
     left join lateral (
         select k.decision
         from consent as k
-        where k.tenant_id = %(tenant_id)s
+        where
+            k.tenant_id = %(tenant_id)s
             and k.profile_id = p.profile_id
             and k.channel = p.channel
         order by k.consent_id desc
@@ -96,16 +99,19 @@ skipped as (
         %(campaign_id)s, f.step, f.channel, f.template_id, f.params, f.message_key, 'skipped',
         coalesce(f.reason, 'already_sent'), f.address
     from fresh as f
-    where f.reason is not null
+    where
+        f.reason is not null
         or not exists (select from queued as q where q.delivery_id = f.delivery_id)
     order by f.delivery_id
     on conflict (tenant_id, delivery_id) do nothing
     returning skip_reason
 )
 
-select 'queued' as status, null as reason, count(*) as rows from queued
+select 'queued' as status, null as reason, count(*) as row_count from queued
 union all
-select 'skipped', s.skip_reason, count(*) from skipped as s group by s.skip_reason
+select 'skipped' as status, s.skip_reason as reason, count(*) as row_count
+from skipped as s
+group by s.skip_reason;
 
 -- name: complete_tasks
 -- A task is done when nothing of it can still be sent. Ordered locks: two workers that finish at
@@ -113,7 +119,8 @@ select 'skipped', s.skip_reason, count(*) from skipped as s group by s.skip_reas
 with done as (
     select t.task_id
     from agent_task as t
-    where t.tenant_id = %(tenant_id)s
+    where
+        t.tenant_id = %(tenant_id)s
         and t.snapshot_id = %(snapshot_id)s
         and t.status in ('decided', 'dispatching', 'waiting')
         and (%(task_ids)s::uuid[] is null or t.task_id = any(%(task_ids)s::uuid[]))
@@ -123,7 +130,8 @@ with done as (
         )
         and not exists (
             select from delivery_log as d
-            where d.tenant_id = t.tenant_id
+            where
+                d.tenant_id = t.tenant_id
                 and d.task_id = t.task_id
                 and d.delivery_status in ('queued', 'sending', 'retry')
         )
@@ -134,7 +142,7 @@ with done as (
 update agent_task as t
 set status = 'completed'
 from done
-where t.tenant_id = %(tenant_id)s and t.task_id = done.task_id
+where t.tenant_id = %(tenant_id)s and t.task_id = done.task_id;
 
 -- name: gate
 -- Whether a person has stopped the campaign or the channel; asked in the claim's own transaction.
@@ -147,10 +155,10 @@ select
     k.status as channel_status,
     k.status_reason as channel_reason
 from segment_snapshot as s
-inner join campaign as c on c.tenant_id = s.tenant_id and c.campaign_id = s.campaign_id
-inner join tenant as t on t.tenant_id = s.tenant_id
-left join channel_credential as k on k.tenant_id = s.tenant_id and k.channel = %(channel)s
-where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s
+inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
+inner join tenant as t on s.tenant_id = t.tenant_id
+left join channel_credential as k on s.tenant_id = k.tenant_id and k.channel = %(channel)s
+where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s;
 
 -- name: claim_batch
 -- Take what is due and nobody else holds. Consent and suppression are asked again, because a
@@ -159,8 +167,9 @@ with
 due as (
     select d.delivery_id, d.profile_id, d.channel, d.address, c.is_advertising
     from delivery_log as d
-    inner join campaign as c on c.tenant_id = d.tenant_id and c.campaign_id = d.campaign_id
-    where d.tenant_id = %(tenant_id)s
+    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+    where
+        d.tenant_id = %(tenant_id)s
         and d.snapshot_id = %(snapshot_id)s
         and d.channel = %(channel)s
         and d.delivery_status in ('queued', 'retry')
@@ -175,16 +184,18 @@ judged as (
         due.delivery_id,
         case
             when case
-                when due.is_advertising then coalesce(
-                    said.decision, m.facts #>> array['consent', due.channel], 'unknown'
-                ) <> 'granted'
+                when due.is_advertising
+                    then coalesce(
+                        said.decision, m.facts #>> array['consent', due.channel], 'unknown'
+                    ) <> 'granted'
                 else coalesce(
                     said.decision, m.facts #>> array['consent', due.channel], 'unknown'
                 ) = 'refused'
             end then 'no_consent'
             when exists (
                 select from suppression as s
-                where s.tenant_id = %(tenant_id)s
+                where
+                    s.tenant_id = %(tenant_id)s
                     and s.channel = due.channel
                     and s.address = due.address
                     and s.lifted_at is null
@@ -193,13 +204,15 @@ judged as (
         end as reason
     from due
     inner join segment_snapshot_member as m
-        on m.tenant_id = %(tenant_id)s
-        and m.snapshot_id = %(snapshot_id)s
-        and m.profile_id = due.profile_id
+        on
+            m.tenant_id = %(tenant_id)s
+            and m.snapshot_id = %(snapshot_id)s
+            and due.profile_id = m.profile_id
     left join lateral (
         select k.decision
         from consent as k
-        where k.tenant_id = %(tenant_id)s
+        where
+            k.tenant_id = %(tenant_id)s
             and k.profile_id = due.profile_id
             and k.channel = due.channel
         order by k.consent_id desc
@@ -219,12 +232,13 @@ claimed as (
         lease_until = case when j.reason is null then %(lease_until)s::timestamptz end,
         attempt_count = d.attempt_count + (j.reason is null)::int::smallint,
         attempts = case
-            when j.reason is null then
-                d.attempts || jsonb_build_object(
-                    'attempt', d.attempt_count + 1,
-                    'started_at', %(now)s::timestamptz,
-                    'worker', %(worker_id)s::text
-                )
+            when j.reason is null
+                then
+                    d.attempts || jsonb_build_object(
+                        'attempt', d.attempt_count + 1,
+                        'started_at', %(now)s::timestamptz,
+                        'worker', %(worker_id)s::text
+                    )
             else d.attempts
         end
     from judged as j
@@ -237,13 +251,14 @@ claimed as (
 begun as (
     select t.task_id
     from agent_task as t
-    where t.tenant_id = %(tenant_id)s
+    where
+        t.tenant_id = %(tenant_id)s
         and t.task_id in (select c.task_id from claimed as c where c.skip_reason is null)
         and t.status in ('decided', 'waiting')
     for no key update skip locked
 ),
 
-marked as (
+marked as ( -- noqa: ST03
     update agent_task as t
     set status = 'dispatching'
     from begun
@@ -253,9 +268,10 @@ marked as (
 select c.*, m.facts
 from claimed as c
 inner join segment_snapshot_member as m
-    on m.tenant_id = %(tenant_id)s
-    and m.snapshot_id = %(snapshot_id)s
-    and m.profile_id = c.profile_id
+    on
+        m.tenant_id = %(tenant_id)s
+        and m.snapshot_id = %(snapshot_id)s
+        and c.profile_id = m.profile_id;
 
 -- name: record_outcomes
 -- The end of an attempt, for the worker that holds it. An answer that comes after the lease ran out
@@ -294,7 +310,8 @@ set
         )
     )
 from answered as a
-where d.tenant_id = %(tenant_id)s
+where
+    d.tenant_id = %(tenant_id)s
     and d.delivery_id = a.delivery_id
     and d.attempt_count = a.attempt
     and d.attempts -> -1 ->> 'worker' = %(worker_id)s
@@ -302,14 +319,15 @@ where d.tenant_id = %(tenant_id)s
         d.delivery_status = 'sending'
         or (d.delivery_status = 'unknown' and d.resolved_by is null and a.status <> 'unknown')
     )
-returning d.delivery_id
+returning d.delivery_id;
 
 -- name: expire_leases
 -- A worker that went silent may have sent: its rows are unknown, and never queued again.
 with silent as (
     select d.delivery_id
     from delivery_log as d
-    where d.tenant_id = %(tenant_id)s
+    where
+        d.tenant_id = %(tenant_id)s
         and d.delivery_status = 'sending'
         and d.lease_until < %(now)s
         and (%(snapshot_id)s::uuid is null or d.snapshot_id = %(snapshot_id)s::uuid)
@@ -332,7 +350,7 @@ set
     )
 from silent
 where d.tenant_id = %(tenant_id)s and d.delivery_id = silent.delivery_id
-returning d.delivery_id
+returning d.delivery_id;
 
 -- name: release_claims
 -- A claim whose commit was answered into a broken connection: the worker never saw these rows.
@@ -350,83 +368,90 @@ set
             'ended_at', %(now)s::timestamptz, 'outcome', 'retry', 'reason', 'released'
         )
     )
-where d.tenant_id = %(tenant_id)s
+where
+    d.tenant_id = %(tenant_id)s
     and d.snapshot_id = %(snapshot_id)s
     and d.channel = %(channel)s
     and d.delivery_status = 'sending'
     and d.claimed_by = %(worker_id)s
-    and d.delivery_id <> all(%(known)s::uuid[])
+    and d.delivery_id <> all(%(known)s::uuid[]);
 
 -- name: skip_cancelled
 -- A cancelled campaign sends nothing more, and every member still has an outcome.
 update delivery_log
 set delivery_status = 'skipped', skip_reason = 'campaign_cancelled'
-where tenant_id = %(tenant_id)s
+where
+    tenant_id = %(tenant_id)s
     and snapshot_id = %(snapshot_id)s
     and channel = %(channel)s
-    and delivery_status in ('queued', 'retry')
+    and delivery_status in ('queued', 'retry');
 
 -- name: suppress_addresses
 -- An address that bounced for good or blocked us gets nothing more on this channel.
 insert into suppression (tenant_id, channel, address, profile_id, reason, evidence)
-select %(tenant_id)s, %(channel)s, o.address, min(o.profile_id::text)::uuid, min(o.reason),
+select
+    %(tenant_id)s, %(channel)s, o.address, min(o.profile_id::text)::uuid, min(o.reason),
     jsonb_build_object('delivery_id', min(o.delivery_id::text))
-from jsonb_to_recordset(%(refusals)s) as o (
-    address text, profile_id uuid, reason text, delivery_id uuid
-)
+from
+    jsonb_to_recordset(%(refusals)s) as o (
+        address text, profile_id uuid, reason text, delivery_id uuid
+    )
 group by o.address
 order by o.address
 on conflict (tenant_id, channel, address) where lifted_at is null do update
-set
-    until = null, reason = excluded.reason, evidence = excluded.evidence,
-    suppressed_at = now()
-where suppression.until is not null
+    set
+        until = null, reason = excluded.reason, evidence = excluded.evidence,
+        suppressed_at = now()
+    where suppression.until is not null;
 
 -- name: pause_channel
 -- Nothing on this channel can work: keep the first reason until a person has looked.
 update channel_credential
 set status = 'paused', status_reason = %(reason)s
-where tenant_id = %(tenant_id)s and channel = %(channel)s and status = 'active'
+where tenant_id = %(tenant_id)s and channel = %(channel)s and status = 'active';
 
 -- name: resume_channel
 -- A person has looked.
 update channel_credential
 set status = 'active', status_reason = null
-where tenant_id = %(tenant_id)s and channel = %(channel)s
+where tenant_id = %(tenant_id)s and channel = %(channel)s;
 
 -- name: next_due
 -- When there will be something to do again: a retry that comes due, or a lease that runs out.
 select least(
     (
         select min(d.not_before) from delivery_log as d
-        where d.tenant_id = %(tenant_id)s
+        where
+            d.tenant_id = %(tenant_id)s
             and d.snapshot_id = %(snapshot_id)s
             and d.channel = %(channel)s
             and d.delivery_status in ('queued', 'retry')
     ),
     (
         select min(d.lease_until) from delivery_log as d
-        where d.tenant_id = %(tenant_id)s
+        where
+            d.tenant_id = %(tenant_id)s
             and d.delivery_status = 'sending'
             and d.snapshot_id = %(snapshot_id)s
             and d.channel = %(channel)s
     )
-) as due_at
+) as due_at;
 
 -- name: channel_totals
 -- Where every message of one snapshot and channel stands.
-select d.delivery_status::text as status, coalesce(d.skip_reason, d.error_class) as reason,
-    count(*) as rows
+select
+    d.delivery_status::text as status, coalesce(d.skip_reason, d.error_class) as reason,
+    count(*) as row_count
 from delivery_log as d
 where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s and d.channel = %(channel)s
-group by 1, 2
-order by 1, 2
+group by d.delivery_status, coalesce(d.skip_reason, d.error_class)
+order by d.delivery_status, coalesce(d.skip_reason, d.error_class);
 
 -- name: active_templates
 -- What messages of a channel may be written with.
 select t.template_id, t.channel, t.subject, t.body_text, t.body_html
 from message_template as t
-where t.tenant_id = %(tenant_id)s and t.channel = %(channel)s and t.is_active
+where t.tenant_id = %(tenant_id)s and t.channel = %(channel)s and t.is_active;
 
 -- name: upsert_template
 -- A seed is refreshed when the file changed, and left alone otherwise.
@@ -437,15 +462,19 @@ insert into message_template (
     %(body_html)s
 )
 on conflict (tenant_id, template_id) do update
-set
-    channel = excluded.channel, description = excluded.description, subject = excluded.subject,
-    body_text = excluded.body_text, body_html = excluded.body_html
-where (
-    message_template.channel, message_template.description, message_template.subject,
-    message_template.body_text, message_template.body_html
-) is distinct from (
-    excluded.channel, excluded.description, excluded.subject, excluded.body_text, excluded.body_html
-)
+    set
+        channel = excluded.channel, description = excluded.description, subject = excluded.subject,
+        body_text = excluded.body_text, body_html = excluded.body_html
+    where (
+        message_template.channel, message_template.description, message_template.subject,
+        message_template.body_text, message_template.body_html
+    ) is distinct from (
+        excluded.channel,
+        excluded.description,
+        excluded.subject,
+        excluded.body_text,
+        excluded.body_html
+    );
 
 -- name: store_credential
 -- The secret is encrypted with a key that the database never keeps.
@@ -455,12 +484,12 @@ values (
     pgp_sym_encrypt(%(secret)s, %(secret_key)s), now()
 )
 on conflict (tenant_id, channel) do update
-set
-    provider = excluded.provider, settings = excluded.settings, secret = excluded.secret,
-    rotated_at = now()
+    set
+        provider = excluded.provider, settings = excluded.settings, secret = excluded.secret,
+        rotated_at = now();
 
 -- name: load_credential
 -- One tenant's way to one provider, decrypted for this call only.
 select provider, settings, pgp_sym_decrypt(secret, %(secret_key)s) as secret, status, status_reason
 from channel_credential
-where tenant_id = %(tenant_id)s and channel = %(channel)s
+where tenant_id = %(tenant_id)s and channel = %(channel)s;

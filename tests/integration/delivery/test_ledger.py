@@ -92,6 +92,19 @@ def test_the_last_word_in_the_consent_ledger_wins_over_the_frozen_fact(
     assert reasons == {"k1@example.com": "no_consent", "k2@example.com": None}
 
 
+def test_a_later_yes_of_the_cdp_does_not_undo_the_customers_own_no(
+    admin_conn: Connection, runtime_conn: Connection
+) -> None:
+    campaign = decided_campaign(admin_conn, [customer(1)])
+    for decision, source in (("refused", "unsubscribe"), ("granted", "cdp")):
+        admin_conn.execute(
+            "insert into consent (tenant_id, profile_id, channel, decision, source)"
+            " values ('tenant_a', %s, 'email', %s, %s)",
+            (campaign.members[0]["profile_id"], decision, source),
+        )
+    assert campaign.enqueue(runtime_conn, "email").skipped == {"no_consent": 1}
+
+
 def test_a_suppressed_address_is_skipped_until_its_entry_ends(
     admin_conn: Connection, runtime_conn: Connection
 ) -> None:
