@@ -2,10 +2,10 @@
 
 -- name: enqueue
 -- Policy, then one row for each send: queued, or skipped with its reason. A row that exists
--- already is left alone (re-run); what another run of the campaign holds is not repeated. What the
--- customer said last counts: the consent ledger first, the frozen fact where it is silent.
--- Advertising needs a yes; anything else must only not meet a no. Rows go in by message_key, so that
--- two runs of one campaign wait for each other instead of deadlocking.
+-- already is left alone (re-run); what another run of the campaign holds is not repeated. The
+-- consent that holds now counts, and the frozen fact where the consent ledger is silent.
+-- Advertising needs a yes; anything else must only not meet a no. Rows go in by message_key, so
+-- that two runs of one campaign wait for each other instead of deadlocking.
 with
 planned as (
     select p.*
@@ -54,13 +54,11 @@ judged as (
         on c.tenant_id = %(tenant_id)s and c.campaign_id = %(campaign_id)s
     left join lateral (
         select k.decision
-        from consent as k
+        from current_consent as k
         where
             k.tenant_id = %(tenant_id)s
             and k.profile_id = p.profile_id
             and k.channel = p.channel
-        order by k.consent_id desc
-        limit 1
     ) as said on true
 ),
 
@@ -179,7 +177,7 @@ due as (
     for no key update of d skip locked
 ),
 
-judged as (
+judged as materialized (
     select
         due.delivery_id,
         case
@@ -210,13 +208,11 @@ judged as (
             and due.profile_id = m.profile_id
     left join lateral (
         select k.decision
-        from consent as k
+        from current_consent as k
         where
             k.tenant_id = %(tenant_id)s
             and k.profile_id = due.profile_id
             and k.channel = due.channel
-        order by k.consent_id desc
-        limit 1
     ) as said on true
 ),
 

@@ -114,9 +114,9 @@ def enqueue(
     queued, skipped = 0, {}
     for row in cursor.fetchall():
         if row["status"] == "queued":
-            queued = row["rows"]
+            queued = row["row_count"]
         else:
-            skipped[row["reason"]] = row["rows"]
+            skipped[row["reason"]] = row["row_count"]
     existing = len(rows) - queued - sum(skipped.values())
     task_ids = [s.task_id for s in sends] + [s.task_id for s in skips]
     cursor.execute(
@@ -398,7 +398,7 @@ class Ledger:
             await cursor.execute(SQL.channel_totals, self._keys)
             totals: dict[str, dict[str, int]] = {}
             for row in await cursor.fetchall():
-                totals.setdefault(row["status"], {})[row["reason"] or ""] = row["rows"]
+                totals.setdefault(row["status"], {})[row["reason"] or ""] = row["row_count"]
         return totals
 
     async def prepare(self, secret_key: str) -> tuple[Any, dict[str, MessageTemplate]]:
