@@ -87,12 +87,12 @@ truncate ingest_manifest, ingest_work;
 -- Two runs of one tenant would do the same work twice.
 select
     pg_try_advisory_lock(
-        hashtextextended('ingest:' || %(tenant_id)s::text, 0)
+        hashtextextended('ingest:' || %(tenant_id)s, 0)
     ) as is_locked;
 
 -- name: unlock_tenant
 -- The end of the run.
-select pg_advisory_unlock(hashtextextended('ingest:' || %(tenant_id)s::text, 0));
+select pg_advisory_unlock(hashtextextended('ingest:' || %(tenant_id)s, 0)) as is_unlocked;
 
 -- name: find_tenant
 -- Its settings say where this installation keeps what.
@@ -118,13 +118,21 @@ where tenant_id = %(tenant_id)s and stream = %(stream)s;
 
 -- name: find_changed
 -- Which profiles of a page differ from what is stored: only those are copied and written.
-select page.ext_id
-from unnest(%(ext_ids)s::text[], %(hashes)s::bytea[]) as page (ext_id, content_hash)
-left join cdp_profiles as p
-    on p.tenant_id = %(tenant_id)s and p.ext_id = page.ext_id
-where p.content_hash is distinct from page.content_hash
+with page as (
+    -- A line is 64 digits of the hash, then the id.
+    select
+        substr(t.line, 65) as ext_id,
+        left(t.line, 64) as content_hex
+    from unnest(cast(%(lines)s as text [])) as t (line)
+)
+
+select i.ext_id
+from page as i
+left join cdp_profiles as p on p.tenant_id = %(tenant_id)s and i.ext_id = p.ext_id
+where
+    i.content_hex is distinct from encode(p.content_hash, 'hex')
     -- A profile that was never here needs no erasing.
-    and (p.ext_id is not null or page.content_hash <> %(erased_hash)s);
+    and (p.ext_id is not null or i.content_hex <> %(erased_hex)s);
 
 -- name: copy_profiles
 -- Column order of ProfileRow in store.py.
@@ -153,11 +161,14 @@ copy ingest_manifest (segment, ext_id, rev) from stdin;
 
 -- name: upsert_profiles
 -- One statement for the page; a row whose content is the same is not touched, not even locked.
+-- Here and below, "= any(array(select ...))" looks up a page by index whatever the statistics say:
+-- a table that grew by a million rows a minute ago has none.
 with before as (
     select p.ext_id, p.lifecycle, p.segments
     from cdp_profiles as p
-    inner join ingest_profile as i on p.ext_id = i.ext_id
-    where p.tenant_id = %(tenant_id)s
+    where
+        p.tenant_id = %(tenant_id)s
+        and p.ext_id = any(array(select i.ext_id from ingest_profile as i))
 ),
 
 written as (
@@ -175,7 +186,8 @@ written as (
         i.raw_attributes, i.source_rev, i.source_updated_at, i.content_hash
     from ingest_profile as i
     on conflict (tenant_id, ext_id) do update
-        set lifecycle = excluded.lifecycle,
+        set
+            lifecycle = excluded.lifecycle,
             merged_into_ext_id = excluded.merged_into_ext_id,
             first_name = excluded.first_name,
             last_name = excluded.last_name,
@@ -208,9 +220,9 @@ select
     count(*) filter (
         where exists (
             select 1
-            from jsonb_array_elements(b.segments) as old (segment)
+            from jsonb_array_elements(b.segments) as e (segment)
             where not w.segments @> jsonb_build_array(
-                jsonb_build_object('id', old.segment -> 'id')
+                jsonb_build_object('id', e.segment -> 'id')
             )
         )
     ) as segment_leavers,
@@ -233,78 +245,85 @@ select
     deterministic_id('event', p.tenant_id, 'cdp', i.source_key, p.profile_id::text),
     p.profile_id, i.event_type, 'cdp', i.source_key, i.occurred_at, i.payload
 from ingest_event as i
-inner join cdp_profiles as p on p.tenant_id = %(tenant_id)s and i.ext_id = p.ext_id
+inner join cdp_profiles as p on i.ext_id = p.ext_id
+where
+    p.tenant_id = %(tenant_id)s
+    and p.ext_id = any(array(select e.ext_id from ingest_event as e))
 on conflict (tenant_id, event_id) do nothing;
 
 -- name: find_families
 -- Survivors of the page and of what was merged away in it, with all that was ever merged into them.
 insert into ingest_family (survivor, merged)
-with recursive upwards (ext_id, parent, depth) as (
+with recursive upwards (ext_id, parent, step_no) as (
     select i.ext_id, i.merged_into_ext_id, 0
     from ingest_profile as i
     union
-    select p.ext_id, p.merged_into_ext_id, u.depth + 1
+    select p.ext_id, p.merged_into_ext_id, u.step_no + 1
     from upwards as u
     inner join cdp_profiles as p on p.tenant_id = %(tenant_id)s and u.parent = p.ext_id
-    where u.depth < 10
+    where u.step_no < 10
 ),
 
-downwards (survivor, ext_id, depth) as (
-    select distinct u.ext_id, u.ext_id, 0
+downwards (survivor, descendant, step_no) as (
+    select distinct u.ext_id as survivor, u.ext_id as descendant, 0 as step_no
     from upwards as u
     where u.parent is null
     union
-    select d.survivor, p.ext_id, d.depth + 1
+    select d.survivor, p.ext_id as descendant, d.step_no + 1 as step_no
     from downwards as d
     inner join cdp_profiles as p
-        on p.tenant_id = %(tenant_id)s and d.ext_id = p.merged_into_ext_id
-    where p.lifecycle = 'merged' and d.depth < 10
+        on p.tenant_id = %(tenant_id)s and d.descendant = p.merged_into_ext_id
+    where p.lifecycle = 'merged' and d.step_no < 10
 )
 
-select distinct d.survivor, d.ext_id
+select distinct d.survivor, d.descendant
 from downwards as d
-where d.depth > 0;
+where d.step_no > 0;
 
 -- name: inherit_push_ids
 -- The CDP forgets the devices of a profile that it merges away; the customer still holds them.
-with inherited as (
-    select
-        f.survivor,
-        array_agg(distinct t.token order by t.token) as fcm_tokens
+with missing as (
+    select f.survivor, array_agg(distinct t.token order by t.token) as tokens
     from ingest_family as f
-    inner join cdp_profiles as m on m.tenant_id = %(tenant_id)s and f.merged = m.ext_id
+    inner join cdp_profiles as m on f.merged = m.ext_id and m.tenant_id = %(tenant_id)s
+    inner join cdp_profiles as own on f.survivor = own.ext_id and own.tenant_id = %(tenant_id)s
     cross join lateral unnest(m.fcm_tokens) as t (token)
+    where
+        m.ext_id = any(array(select g.merged from ingest_family as g))
+        and own.ext_id = any(array(select g.survivor from ingest_family as g))
+        and own.lifecycle = 'active'
+        and t.token <> all(own.fcm_tokens)
     group by f.survivor
 )
 
 update cdp_profiles as s
-set fcm_tokens = s.fcm_tokens || array(
-    select t.token
-    from unnest(i.fcm_tokens) as t (token)
-    where t.token <> all(s.fcm_tokens)
-    order by t.token
-)
-from inherited as i
-where s.tenant_id = %(tenant_id)s
+set fcm_tokens = s.fcm_tokens || i.tokens
+from missing as i
+where
+    s.tenant_id = %(tenant_id)s
     and s.ext_id = i.survivor
-    and s.lifecycle = 'active'
-    and not s.fcm_tokens @> i.fcm_tokens;
+    and s.ext_id = any(array(select f.survivor from ingest_family as f));
 
 -- name: inherit_web_push_ids
 -- As above; a provider that the survivor has itself is newer and stays.
 with inherited as (
     select f.survivor, jsonb_object_agg(e.provider, e.ids) as web_push_ids
     from ingest_family as f
-    inner join cdp_profiles as m on m.tenant_id = %(tenant_id)s and f.merged = m.ext_id
+    inner join cdp_profiles as m on f.merged = m.ext_id
     cross join lateral jsonb_each(m.web_push_ids) as e (provider, ids)
+    where
+        m.tenant_id = %(tenant_id)s
+        and m.ext_id = any(array(select g.merged from ingest_family as g))
     group by f.survivor
 )
 
 update cdp_profiles as s
 set web_push_ids = i.web_push_ids || s.web_push_ids
 from inherited as i
-where s.tenant_id = %(tenant_id)s
+where
+    s.tenant_id = %(tenant_id)s
     and s.ext_id = i.survivor
+    and s.ext_id = any(array(select f.survivor from ingest_family as f))
     and s.lifecycle = 'active'
     and s.web_push_ids <> i.web_push_ids || s.web_push_ids;
 
@@ -313,14 +332,18 @@ where s.tenant_id = %(tenant_id)s
 insert into ingest_consent (ext_id, channel, decision, evidence)
 select f.survivor, c.channel, 'refused', jsonb_build_object('merged_from', min(f.merged))
 from ingest_family as f
-inner join cdp_profiles as m on m.tenant_id = %(tenant_id)s and f.merged = m.ext_id
-cross join lateral (
-    select distinct on (l.channel) l.channel, l.decision
-    from consent as l
-    where l.tenant_id = %(tenant_id)s and l.profile_id = m.profile_id and l.source = 'cdp'
-    order by l.channel, l.consent_id desc
-) as c
-where c.decision = 'refused'
+inner join cdp_profiles as m on f.merged = m.ext_id
+cross join
+    lateral (
+        select distinct on (l.channel) l.channel, l.decision
+        from consent as l
+        where l.tenant_id = %(tenant_id)s and l.profile_id = m.profile_id and l.source = 'cdp'
+        order by l.channel asc, l.consent_id desc
+    ) as c
+where
+    c.decision = 'refused'
+    and m.tenant_id = %(tenant_id)s
+    and m.ext_id = any(array(select g.merged from ingest_family as g))
 group by f.survivor, c.channel;
 
 -- name: append_consent
@@ -331,20 +354,24 @@ from (
     select distinct on (i.ext_id, i.channel)
         i.ext_id, i.channel, i.decision, i.evidence
     from ingest_consent as i
-    order by i.ext_id, i.channel, i.decision = 'refused' desc, i.evidence = '{}' desc
+    order by i.ext_id asc, i.channel asc, i.decision = 'refused' desc, i.evidence = '{}' desc
 ) as said
-inner join cdp_profiles as p on p.tenant_id = %(tenant_id)s and said.ext_id = p.ext_id
+inner join cdp_profiles as p on said.ext_id = p.ext_id
 left join lateral (
     select l.decision
     from consent as l
-    where l.tenant_id = p.tenant_id
+    where
+        l.tenant_id = p.tenant_id
         and l.profile_id = p.profile_id
         and l.channel = said.channel
         and l.source = 'cdp'
     order by l.consent_id desc
     limit 1
 ) as latest on true
-where latest.decision is distinct from said.decision
+where
+    p.tenant_id = %(tenant_id)s
+    and p.ext_id = any(array(select i.ext_id from ingest_consent as i))
+    and latest.decision is distinct from said.decision
     and (p.lifecycle = 'merged' or not %(only_merged)s);
 
 -- name: insert_rejects
@@ -368,27 +395,37 @@ on conflict (tenant_id, reject_id) do update
 update ingest_reject as r
 set value = null, raw_document = '{}'
 from ingest_profile as i
-where r.tenant_id = %(tenant_id)s
+where
+    r.tenant_id = %(tenant_id)s
     and r.ext_id = i.ext_id
     and i.lifecycle = 'deleted'
     and r.raw_document <> '{}';
 
 -- name: count_stored
 -- For the guard against an empty source.
-select count(*) as stored
+select count(*) as total
 from cdp_profiles
 where tenant_id = %(tenant_id)s and lifecycle <> 'deleted';
 
 -- name: list_differences
 -- Against the full manifest: new or rewritten profiles, and those that are gone.
 insert into ingest_work (ext_id, is_gone)
+with listed as (
+    -- A manifest that was read again after a failure may list a profile twice.
+    select ext_id, max(rev) as rev
+    from ingest_manifest
+    group by ext_id
+),
+
+stored as (
+    select ext_id, source_rev
+    from cdp_profiles
+    where tenant_id = %(tenant_id)s and lifecycle <> 'deleted'
+)
+
 select coalesce(m.ext_id, p.ext_id), m.ext_id is null
-from (select distinct on (ext_id) ext_id, rev from ingest_manifest order by ext_id, rev desc) as m
-full outer join (
-    select s.ext_id, s.source_rev
-    from cdp_profiles as s
-    where s.tenant_id = %(tenant_id)s and s.lifecycle <> 'deleted'
-) as p on m.ext_id = p.ext_id
+from listed as m
+full outer join stored as p on m.ext_id = p.ext_id
 where m.ext_id is null or m.rev is distinct from p.source_rev or %(reads_all)s;
 
 -- name: list_membership_differences
@@ -402,8 +439,10 @@ union
 select p.ext_id, false
 from cdp_profiles as p
 cross join lateral jsonb_array_elements(p.segments) as s (segment)
-where p.tenant_id = %(tenant_id)s
+where
+    p.tenant_id = %(tenant_id)s
     and p.lifecycle = 'active'
+    and p.segments <> '[]'
     and s.segment ->> 'id' = any(%(segments)s)
     and not exists (
         select 1
@@ -421,4 +460,4 @@ select ext_id, is_gone
 from ingest_work
 where ext_id > %(after)s
 order by ext_id
-limit %(limit)s;
+limit %(page_size)s;

@@ -40,6 +40,7 @@ _ID = re.compile(r"[0-9]{1,20}")
 _CHAT = re.compile(r"-?[0-9]{1,19}")
 _TOKEN = re.compile(r"[\x21-\x7e]{8,4096}")
 _DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})(?:T.*)?")
+_PLAIN_ADDRESS = re.compile(r"(?=[^@]{1,64}@)[a-z0-9_]+(?:[.+-][a-z0-9_]+){0,8}@[a-z0-9.-]{3,180}")
 _SEVERAL = re.compile(r"[;,\s]+")
 
 
@@ -60,7 +61,9 @@ def text(value: Any) -> str | None:
     if not isinstance(value, str):
         raise FieldError(f"expected text, found {_kind(value)}")
     composed = unicodedata.normalize("NFC", value)
-    cleaned = " ".join("".join(char for char in composed if _is_visible(char)).split())
+    if not composed.isprintable():
+        composed = "".join(char for char in composed if _is_visible(char))
+    cleaned = " ".join(composed.split())
     if len(cleaned) > MAX_TEXT:
         raise FieldError(f"longer than {MAX_TEXT} characters")
     return cleaned or None
@@ -132,9 +135,22 @@ def email(value: Any) -> str | None:
     return None
 
 
-@lru_cache(maxsize=4096)
 def _address(candidate: str) -> str:
+    """Return the address in lower case.
+
+    :raises EmailNotValidError: when it is none.
+    """
+    lowered = candidate.lower()
+    if _PLAIN_ADDRESS.fullmatch(lowered):
+        # Most addresses: nothing but the domain needs a closer look, and domains repeat.
+        _check_domain(lowered.rpartition("@")[2])
+        return lowered
     return validate_email(candidate, check_deliverability=False).normalized.lower()
+
+
+@lru_cache(maxsize=16_384)
+def _check_domain(domain: str) -> None:
+    validate_email(f"a@{domain}", check_deliverability=False)
 
 
 def mobile(value: Any) -> str | None:

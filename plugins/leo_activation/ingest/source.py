@@ -28,7 +28,7 @@ from leo_activation.ingest.mapping import FORBIDDEN
 Document = dict[str, Any]
 T = TypeVar("T")
 
-PAGE = 1_000
+PAGE = 2_000
 MANIFEST_BATCH = 10_000
 # Seconds a cursor may lie idle; a page is written to PostgreSQL while it waits.
 CURSOR_TTL_S = 120
@@ -42,7 +42,9 @@ EVENT_ATTRIBUTES = (
 _TRANSIENT_HTTP = frozenset((408, 429, 500, 502, 503, 504))
 _CURSOR_NOT_FOUND = 1600
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,100}")
-_BROKEN_TEXT = re.compile("[\x00\ud800-\udfff]")
+# An even number of backslashes before it: an odd one would make it text about an escape.
+_ESCAPED_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,18 +287,18 @@ def deserialise(text: str) -> Any:
 
     :raises ValueError: when it is no JSON.
     """
+    if "\\u0000" in text:
+        text = _ESCAPED_NUL.sub(r"\1", text)
     try:
-        parsed = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError:
         # A lone surrogate, which only the standard library lets through.
         return _mended(json.loads(text))
-    # The escape can be part of a longer run of backslashes: then mending finds nothing to do.
-    return _mended(parsed) if "\\u0000" in text else parsed
 
 
 def _mended(value: Any) -> Any:
     if isinstance(value, str):
-        return _BROKEN_TEXT.sub(lambda match: "" if match[0] == "\x00" else "\ufffd", value)
+        return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
         return [_mended(item) for item in value]
     if isinstance(value, dict):

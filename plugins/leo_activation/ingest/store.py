@@ -142,9 +142,8 @@ class Store:
     def changed(self, rows: Sequence[ProfileRow]) -> set[str]:
         """Return the ids of those rows that differ from what is stored."""
         parameters = self._key(
-            ext_ids=[row.ext_id for row in rows],
-            hashes=[row.content_hash for row in rows],
-            erased_hash=ERASED_HASH,
+            lines=[row.content_hash.hex() + row.ext_id for row in rows],
+            erased_hex=ERASED_HASH.hex(),
         )
         with self._transaction() as cursor:
             return {found["ext_id"] for found in cursor.execute(_SQL.find_changed, parameters)}
@@ -161,7 +160,8 @@ class Store:
             counts = cursor.execute(_SQL.upsert_profiles, self._key()).fetchone() or {}
             events = cursor.execute(_SQL.insert_events, self._key()).rowcount
             consents = self._carry_over(cursor)
-            cursor.execute(_SQL.erase_rejects, self._key())
+            if any(row.lifecycle == "deleted" for row in page.rows):
+                cursor.execute(_SQL.erase_rejects, self._key())
             cursor.execute(_SQL.insert_rejects, self._key())
             for stream, value in page.watermarks:
                 cursor.execute(
@@ -187,7 +187,7 @@ class Store:
             cursor.execute(_SQL.list_differences, self._key(reads_all=reads_all))
             work = cursor.execute(_SQL.count_work).fetchone() or {}
             stored = cursor.execute(_SQL.count_stored, self._key()).fetchone() or {}
-        return work["total"], work["gone"], stored["stored"]
+        return work["total"], work["gone"], stored["total"]
 
     def list_membership_differences(self, segments: list[str]) -> None:
         """Compare the members of the segments with what is stored, into the work list."""
@@ -199,7 +199,9 @@ class Store:
         after = ""
         while True:
             with self._transaction() as cursor:
-                found = cursor.execute(_SQL.next_work, {"after": after, "limit": limit}).fetchall()
+                found = cursor.execute(
+                    _SQL.next_work, {"after": after, "page_size": limit}
+                ).fetchall()
             if not found:
                 return
             yield [(row["ext_id"], row["is_gone"]) for row in found]
@@ -221,10 +223,10 @@ class Store:
     def _carry_over(self, cursor: Cursor) -> int:
         """Record consent; give survivors the devices and refusals of whom they absorbed."""
         consents = cursor.execute(_SQL.append_consent, self._key(only_merged=True)).rowcount
-        cursor.execute(_SQL.find_families, self._key())
-        cursor.execute(_SQL.inherit_push_ids, self._key())
-        cursor.execute(_SQL.inherit_web_push_ids, self._key())
-        cursor.execute(_SQL.inherit_refusals, self._key())
+        if cursor.execute(_SQL.find_families, self._key()).rowcount:
+            cursor.execute(_SQL.inherit_push_ids, self._key())
+            cursor.execute(_SQL.inherit_web_push_ids, self._key())
+            cursor.execute(_SQL.inherit_refusals, self._key())
         consents += cursor.execute(_SQL.append_consent, self._key(only_merged=False)).rowcount
         return consents
 

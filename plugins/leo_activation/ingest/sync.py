@@ -32,7 +32,7 @@ PROFILES = "profiles"
 FULL = "full"
 OVERLAP = timedelta(minutes=5)
 FULL_AFTER = timedelta(hours=24)
-WORK_PAGE = 1_000
+WORK_PAGE = 2_000
 # A source that lost more than this share of its profiles at once is more likely broken than right.
 MAX_REMOVED_SHARE = 0.2
 _FEW = 100
