@@ -24,12 +24,26 @@ decisions as (
         a.code as campaign_code,
         a.name as campaign_name,
         greatest(e.occurred_at, s.created_at) as chosen_at,
-        greatest(e.occurred_at, s.created_at, t.created_at) as decided_at
+        greatest(e.occurred_at, s.created_at, t.created_at) as decided_at,
+        to_jsonb(p) - array['tenant_id', 'catalogue', 'trace'] as model_plan
     from events as e
     inner join agent_task as t on e.tenant_id = t.tenant_id and e.event_id = t.event_id
     left join segment_snapshot as s
         on t.tenant_id = s.tenant_id and t.snapshot_id = s.snapshot_id
     left join campaign as a on t.tenant_id = a.tenant_id and t.campaign_id = a.campaign_id
+    left join campaign_plan as p on t.tenant_id = p.tenant_id and t.plan_id = p.plan_id
+),
+
+deliveries as (
+    select
+        l.*,
+        d.campaign_code,
+        d.decided_at,
+        coalesce(
+            l.sent_at, case when l.attempt_count = 0 then l.created_at else l.updated_at end
+        ) as happened_at
+    from decisions as d
+    inner join delivery_log as l on d.tenant_id = l.tenant_id and d.task_id = l.task_id
 ),
 
 story as (
@@ -140,32 +154,17 @@ story as (
             'attempts', d.attempts,
             'due_at', d.due_at,
             'error', d.error,
-            'model_plan', case when p.plan_id is not null then
-                jsonb_build_object(
-                    'plan_id', p.plan_id,
-                    'mode', p.mode,
-                    'instruction', p.instruction,
-                    'model', p.model,
-                    'prompt_hash', p.prompt_hash,
-                    'toolset_hash', p.toolset_hash,
-                    'raw_output', p.raw_output,
-                    'plan', p.plan,
-                    'verdict', p.verdict,
-                    'verdict_reason', p.verdict_reason,
-                    'attempts', p.attempts,
-                    'latency_ms', p.latency_ms
-                )
-            end
+            'plan_id', d.plan_id,
+            'model_plan', d.model_plan
         ) as detail
     from decisions as d
-    left join campaign_plan as p on d.tenant_id = p.tenant_id and d.plan_id = p.plan_id
     union all
     select
         5 as place,
         'delivery' as kind,
-        h.happened_at,
-        greatest(h.happened_at, d.decided_at) as ordered_at,
-        d.campaign_code,
+        l.happened_at,
+        greatest(l.happened_at, l.decided_at) as ordered_at,
+        l.campaign_code,
         l.step,
         jsonb_build_object(
             'delivery_id', l.delivery_id,
@@ -187,13 +186,7 @@ story as (
             'error', l.error,
             'resolved_by', l.resolved_by
         ) as detail
-    from decisions as d
-    inner join delivery_log as l on d.tenant_id = l.tenant_id and d.task_id = l.task_id
-    cross join lateral (
-        select coalesce(
-            l.sent_at, case when l.attempt_count = 0 then l.created_at else l.updated_at end
-        ) as happened_at
-    ) as h
+    from deliveries as l
 )
 
 select y.kind, y.happened_at, y.campaign_code, y.detail

@@ -163,8 +163,23 @@ def _profile(step: Step) -> Iterator[str]:
 
 
 def _event(step: Step) -> Iterator[str]:
-    """Say what happened at the shop; a payload differs from source to source."""
-    yield _joined(step.detail["event_type"], _pairs(step.detail["payload"]))
+    """Say what happened at the shop: an amount and articles for people, the rest as it came."""
+    rest = dict(step.detail["payload"])
+    amount, articles = rest.pop("value_vnd", None), rest.pop("items", None)
+    yield _joined(
+        _EVENT_WORDS.get(step.detail["event_type"], step.detail["event_type"]),
+        isinstance(amount, int) and f"{number(amount)} ₫",
+        isinstance(articles, list) and ", ".join(_article(article) for article in articles),
+        _pairs(rest),
+    )
+
+
+def _article(article: Any) -> str:
+    """Return one bought article: how many of what."""
+    if not isinstance(article, Mapping):
+        return _plain(article)
+    name = article.get("name") or article.get("itemId")
+    return f"{_plain(article.get('quantity', 1))} × {_plain(name)}" if name else _pairs(article)
 
 
 def _frozen(step: Step) -> Iterator[str]:
@@ -191,10 +206,8 @@ def _decision(step: Step) -> Iterator[str]:
     if model:
         yield f"yêu cầu: “{model['instruction']}”"
     yield it["summary"] or f"chưa có quyết định ({it['status']})"
-    for number_, line in enumerate(it["trace"] if isinstance(it["trace"], list) else [], start=1):
-        yield f"  {number_}. {_pairs(line)}"
-    if isinstance(it["trace"], Mapping):
-        yield f"  {_pairs(it['trace'])}"
+    for line in _trace_lines(it["trace"]):
+        yield f"  {line}"
     if it["error"]:
         yield f"lỗi: {it['error']}"
     if model:
@@ -202,8 +215,22 @@ def _decision(step: Step) -> Iterator[str]:
             f"mô hình {model['model']}",
             model["verdict"],
             f"{number(model['latency_ms'])} ms",
-            f"prompt {model['prompt_hash']}",
+            model["prompt_hash"] and f"prompt {model['prompt_hash']}",
         )
+
+
+def _trace_lines(trace: Any) -> Iterator[str]:
+    """Return a line per step of a trace: the call, its arguments, what came of it."""
+    steps = trace.get("steps", []) if isinstance(trace, Mapping) else trace
+    for place, step in enumerate(steps or [], start=1):
+        known = step.keys() - {"name", "arguments", "result", "step", "branch"}
+        found = _pairs({key: step[key] for key in sorted(known)})
+        # jsonb does not keep the order of keys; a condition reads from attribute to value.
+        order = ("attribute", "operator", "value", "channel", "template_id", "minutes", "params")
+        arguments = step.get("arguments", {})
+        told = " ".join(_plain(arguments[key]) for key in order if key in arguments)
+        line = f"{place}. {step.get('name')} {told} → {step.get('result')}"
+        yield f"{line} ({found})" if found else line
 
 
 def _delivery(step: Step) -> Iterator[str]:
@@ -227,6 +254,13 @@ def _delivery(step: Step) -> Iterator[str]:
         yield f"kết quả do {it['resolved_by']} xác nhận"
 
 
+_EVENT_WORDS = {
+    "purchase": "mua hàng",
+    "order-checkout": "đặt hàng",
+    "page-view": "xem trang",
+    "item-view": "xem sản phẩm",
+    "add-to-cart": "thêm vào giỏ",
+}
 _WORDS: Mapping[str, tuple[str, Callable[[Step], Iterator[str]]]] = {
     "profile": ("Hồ sơ", _profile),
     "event": ("Sự kiện", _event),

@@ -58,13 +58,16 @@ def test_the_story_of_a_customer_who_got_the_message(
     assert _kinds(journey) == ["profile", "event", "frozen", "chosen", "decision", "delivery"]
     assert journey.profile["full_name"] == "Nguyễn Thị Hoa"
     _, purchase, frozen, chosen, decision, delivery = (step.detail for step in journey.steps)
-    assert (purchase["event_type"], purchase["payload"]) == ("purchase", {"value_vnd": 250000})
+    assert (purchase["event_type"], purchase["payload"]) == (
+        "purchase",
+        {"value_vnd": 250000, "items": [{"name": "Đĩa nhạc"}]},
+    )
     assert (frozen["snapshot_id"], frozen["member_count"]) == (str(campaign.snapshot_id), 6)
     assert len(frozen["members_sha256"]) == 64
     assert frozen["facts"]["email"] == "kh-sent@example.com"
     assert chosen["event_id"] == str(member.event_id)
     assert decision["summary"] == "Là khách VIP: gửi email tri ân"
-    assert decision["trace"] == [{"call": "check_condition", "value": "vip", "result": True}]
+    assert [step["result"] for step in decision["trace"]["steps"]] == ["true", "runs"]
     model = decision["model_plan"]
     assert (model["instruction"], model["model"], model["prompt_hash"]) == (
         INSTRUCTION,
@@ -93,7 +96,8 @@ def test_each_outcome_is_told_in_words(
     assert words in text
     for told in (
         "Nguyễn Thị Hoa",
-        "purchase",
+        "mua hàng · 250.000 ₫ · 1 × Đĩa nhạc",
+        "1. check_condition segments contains vip → ",
         f"snapshot {campaign.snapshot_id}",
         "manifest SHA-256",
         "“Khách VIP”",

@@ -263,7 +263,8 @@ LEDGER_OUT = (
     Break(
         "expect_unknown_deliveries_to_be_resolved",
         (
-            "update delivery_log set delivery_status = 'unknown'"
+            "update delivery_log"
+            " set delivery_status = 'unknown', claimed_by = null, lease_until = null"
             " where delivery_id = %(sent_delivery)s",
         ),
         "sent_delivery",
@@ -395,7 +396,7 @@ def test_one_tenants_ruin_does_not_show_in_the_others_report(
 
     ruined = _failed(check("ledger_out", snapshot_id=campaign.snapshot_id))
 
-    assert len(ruined) > len(LEDGER_OUT) / 2
+    assert len(ruined) >= len(LEDGER_OUT) / 2
     assert _failed(check("raw_in", "tenant_b")) == set()
     assert _failed(check("ledger_out", "tenant_b", run_id=campaign.run_id)) == set()
     assert _failed(check("ledger_out", "tenant_b", days=3)) == set()

@@ -45,7 +45,9 @@ class Customer:
     ext_id: str
     outcome: Outcome = "sent"
     full_name: str = "Nguyễn Thị Hoa"
-    purchases: tuple[Mapping[str, Any], ...] = ({"value_vnd": 250000},)
+    purchases: tuple[Mapping[str, Any], ...] = (
+        {"value_vnd": 250000, "items": [{"name": "Đĩa nhạc"}]},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +288,7 @@ def _decide_and_send(cursor: Cursor, campaign: BuiltCampaign, customer: Customer
         "  reasoning_trace = %s, reasoning_summary = %s where task_id = %s",
         (
             Jsonb(SEND_PLAN if is_vip else []),
-            Jsonb([{"call": "check_condition", "value": "vip", "result": is_vip}]),
+            Jsonb(_trace(is_vip)),
             "Là khách VIP: gửi email tri ân" if is_vip else "Không phải khách VIP: không gửi",
             task["task_id"],
         ),
@@ -297,6 +299,16 @@ def _decide_and_send(cursor: Cursor, campaign: BuiltCampaign, customer: Customer
             "update agent_task set status = 'completed' where task_id = %s", (task["task_id"],)
         )
     return Member(customer.ext_id, task["profile_id"], event_id, task["task_id"], delivery_id)
+
+
+def _trace(is_vip: bool) -> dict[str, Any]:
+    """Return a trace in the form in which decisions leave it."""
+    steps: list[dict[str, Any]] = [
+        {"step": index, "branch": 0, **call, "result": "runs" if is_vip else "gated"}
+        for index, call in enumerate(SEND_PLAN)
+    ]
+    steps[0] |= {"result": "true" if is_vip else "false", "actual": ["vip"] if is_vip else []}
+    return {"model": "test-model", "verdict": "accepted", "steps": steps}
 
 
 def _deliver(cursor: Cursor, wanted: dict[str, Any], outcome: Outcome) -> UUID:

@@ -51,7 +51,7 @@ RAW_IN = (
     ),
     Check(
         "expect_profile_mobiles_to_be_valid",
-        "Every phone number is 84 and nine or ten digits",
+        "Every phone number is 84 and the nine digits of a mobile",
         "Mọi số điện thoại đều đúng định dạng 84…",
         "The number has to become a reject: fix the normaliser, then ingest again.",
     ),
