@@ -45,10 +45,7 @@ _SEVERAL = re.compile(r"[;,\s]+")
 
 
 class FieldError(ValueError):
-    """A value is there, but cannot be used; the message says why.
-
-    :param value: what was there instead of the value, when the field still got one.
-    """
+    """A value is there, but cannot be used; the message says why."""
 
 
 def is_empty(value: Any) -> bool:
