@@ -28,6 +28,9 @@ from leo_activation.paths import DBT_PROJECT
 from tests.conftest import DatabaseUrls, NewDatabase
 from tests.support.customers import add_customer
 
+# The first test of the module pays for a whole build, on however busy a machine.
+pytestmark = pytest.mark.timeout(400)
+
 MARTS = (
     "dim_customers",
     "fct_customer_journey",
@@ -331,7 +334,7 @@ def test_a_changed_feature_changes_the_hash_of_every_segment_on_it(built: Built)
     before = hashes(built)
     built.build(
         *("--select", "dim_customers", "segments", "segment_membership", "segment_catalogue"),
-        *("--vars", "{channel_order: [email, zalo, telegram, push, sms]}"),
+        *("--vars", "{channel_order: [email, zalo]}"),
     ).raise_if_bad()
     after = hashes(built)
     assert after.keys() == before.keys()
