@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -130,11 +131,20 @@ class TelegramChannel:
         self._now = monotonic or asyncio.get_running_loop().time
         self._throttled_in_a_row = 0
         self._silent_until = 0.0
-        self._client = httpx.AsyncClient(
-            base_url=settings.base_url,
-            timeout=settings.timeout_seconds,
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-        )
+        # One client for each parallel send, the last used first: a pooled client looks at all its
+        # connections for every request, which costs more than the request.
+        tls = ssl.create_default_context()
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._clients = [
+            httpx.AsyncClient(
+                base_url=settings.base_url,
+                timeout=settings.timeout_seconds,
+                limits=limits,
+                verify=tls,
+            )
+            for _ in range(concurrency)
+        ]
 
     async def send(self, message: Message) -> Outcome:
         """Send one message.
@@ -167,15 +177,24 @@ class TelegramChannel:
         return payload
 
     async def _post(self, message: Message, chat_id: str) -> Outcome:
-        try:
-            answer = await self._client.post(self._url, json=self._payload(message, chat_id))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Outcome(Reaction.RETRY, "connection_lost", f"Telegram: {type(error).__name__}")
-        except httpx.HTTPError as error:
-            # The request, or a part of it, has left.
-            detail = f"Telegram: {type(error).__name__}"
-            return Outcome(Reaction.UNKNOWN, "no_answer", detail, response={"error": detail})
-        return self._read(answer)
+        async with self._slots:
+            client = self._clients.pop()
+            try:
+                return self._read(
+                    await client.post(self._url, json=self._payload(message, chat_id))
+                )
+            except httpx.HTTPError as error:
+                return self._lost(error)
+            finally:
+                self._clients.append(client)
+
+    @staticmethod
+    def _lost(error: httpx.HTTPError) -> Outcome:
+        detail = f"Telegram: {type(error).__name__}"
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)):
+            return Outcome(Reaction.RETRY, "connection_lost", detail)
+        # The request, or a part of it, has left.
+        return Outcome(Reaction.UNKNOWN, "no_answer", detail, response={"error": detail})
 
     @staticmethod
     def _read(answer: httpx.Response) -> Outcome:
@@ -205,7 +224,8 @@ class TelegramChannel:
 
     async def close(self) -> None:
         """Give up all connections."""
-        await self._client.aclose()
+        for client in self._clients:
+            await client.aclose()
 
 
 def open_telegram(credential: Credential, concurrency: int) -> TelegramChannel:

@@ -121,13 +121,31 @@ def test_a_line_break_in_a_header_is_refused() -> None:
 
 def test_the_message_id_is_the_delivery_on_every_attempt() -> None:
     assert parsed()["Message-ID"] == f"<{DELIVERY.hex}@shop.example.vn>"
-    assert build_message(message(html=None), SETTINGS) == build_message(
-        message(html=None), SETTINGS
-    )
+    assert build_message(message(), SETTINGS) == build_message(message(), SETTINGS)
+
+
+def test_both_bodies_arrive_as_they_were_written() -> None:
+    text, html = "Xin chào\n.\nQuý khách " * 40, "<p>Xin chào</p>" * 200
+    letter = parsed(text=text, html=html)
+    plain, page = letter.get_body(("plain",)), letter.get_body(("html",))
+    assert plain is not None
+    assert page is not None
+    assert plain.get_content().rstrip("\n") == text
+    assert page.get_content().rstrip("\n") == html
+    assert not letter.defects
+
+
+def test_a_long_unsubscribe_address_is_not_broken() -> None:
+    url = "https://u.example.vn/u/" + "x" * 300
+    assert parsed(unsubscribe_url=url)["List-Unsubscribe"] == f"<{url}>"
 
 
 def test_the_sender_is_named_in_vietnamese() -> None:
     [sender] = parsed()["From"].addresses
+    plain = SmtpSettings("h", 25, "shop@shop.example.vn", 'Shop "A", B')
+    raw = build_message(message(), plain)
+    [quoted] = email.message_from_bytes(raw, policy=email.policy.default)["From"].addresses
+    assert quoted.display_name == 'Shop "A", B'
     assert (sender.display_name, sender.addr_spec) == ("Cửa hàng Mẫu", "shop@shop.example.vn")
 
 
