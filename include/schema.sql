@@ -310,7 +310,8 @@ from (
     select distinct on (c.tenant_id, c.profile_id, c.channel, c.source = 'cdp')
         c.tenant_id, c.profile_id, c.channel, c.decision
     from consent as c
-    order by c.tenant_id, c.profile_id, c.channel, c.source = 'cdp', c.consent_id desc
+    order by
+        c.tenant_id asc, c.profile_id asc, c.channel asc, (c.source = 'cdp') asc, c.consent_id desc
 ) as latest
 group by latest.tenant_id, latest.profile_id, latest.channel;
 
@@ -553,11 +554,11 @@ create or replace function snapshot_manifest(
 )
 language sql stable parallel safe
 begin atomic
-    select
-        count(*)::integer,
-        sha256(coalesce(string_agg(m.member_hash, ''::bytea order by m.ext_id collate "C"), ''))
-    from segment_snapshot_member as m
-    where m.tenant_id = of_tenant and m.snapshot_id = of_snapshot;
+select
+    count(*)::integer,
+    sha256(coalesce(string_agg(m.member_hash, ''::bytea order by m.ext_id collate "C"), ''))
+from segment_snapshot_member as m
+where m.tenant_id = of_tenant and m.snapshot_id = of_snapshot;
 end;
 
 create or replace function verify_snapshot_manifest() returns trigger
@@ -650,7 +651,8 @@ create table if not exists campaign_plan (
     -- a rule. unavailable: the gateway did not answer in three attempts.
     constraint campaign_plan_verdict_ck
     check (verdict in ('accepted', 'no_call', 'rejected', 'unavailable')),
-    constraint campaign_plan_plan_ck check ((verdict in ('accepted', 'no_call')) = (plan is not null)),
+    constraint campaign_plan_plan_ck
+    check ((verdict in ('accepted', 'no_call')) = (plan is not null)),
     constraint campaign_plan_reason_ck
     check (verdict in ('accepted', 'no_call') or verdict_reason is not null),
     constraint campaign_plan_attempts_ck check (attempts between 1 and 3)

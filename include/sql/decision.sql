@@ -140,8 +140,9 @@ set
     due_at = d.due_at,
     error = d.error,
     lease_until = null
-from jsonb_to_recordset(%(decisions)s) as d (
-    task_id uuid, attempts smallint, trace jsonb, summary text, plan jsonb, due_at timestamptz,
-    error text
-)
+from
+    jsonb_to_recordset(%(decisions)s) as d (
+        task_id uuid, attempts smallint, trace jsonb, summary text, plan jsonb, due_at timestamptz,
+        error text
+    )
 where t.tenant_id = %(tenant_id)s and t.task_id = d.task_id and t.status = 'deciding';

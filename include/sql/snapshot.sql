@@ -8,7 +8,8 @@ values (
     %(instruction)s, %(channels)s, %(is_advertising)s, %(created_by)s
 )
 on conflict (tenant_id, code) do update
-    set instruction = excluded.instruction,
+    set
+        instruction = excluded.instruction,
         channels = excluded.channels,
         is_advertising = excluded.is_advertising
 returning c.campaign_id, c.status;
