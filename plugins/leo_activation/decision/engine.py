@@ -113,11 +113,13 @@ class Engine:
         started = self.clock()
         spec = ToolSpec(catalogue)
         prompt_hash = hashlib.sha256(render_prompt(spec, instruction).encode()).hexdigest()
+        # The prompt shows a part of the catalogue; the grammar knows all of it.
+        key = f"{spec.toolset_hash}:{prompt_hash}"
         with self._lock:
-            known = self._decisions.get(prompt_hash)
+            known = self._decisions.get(key)
             if known is None:
                 known = self._compile(spec, instruction, prompt_hash)
-                _remember(self._decisions, prompt_hash, known, _DECISIONS)
+                _remember(self._decisions, key, known, _DECISIONS)
             else:
                 known = replace(known, cached=True)
         return replace(known, latency_ms=round((self.clock() - started) * 1000))
