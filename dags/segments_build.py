@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, dag
 
-from operators.build_models_operator import BuildModelsOperator
+from operators.build_models_operator import BuildModelsOperator, PublishDocsOperator
 
 DOC = """
 ### Build segments
@@ -17,8 +17,7 @@ tests.
 **Inputs.** The asset `profiles` (a run starts when `profiles_ingest` has finished).
 **Outputs.** The schemas `analytics*`, above all `segment_membership` and `segment_catalogue`, and
 the asset `segments`. Every model and test with its time is listed in the log of `build_models`;
-the
-result in short is its XCom. `publish_docs` writes the models' documentation to the reports folder.
+the result in short is its XCom. `publish_docs` writes the documentation to the reports folder.
 
 **Re-run.** Always safe: dbt replaces each model in a transaction of its own.
 
@@ -37,11 +36,12 @@ last good segments.
     doc_md=DOC,
 )
 def segments_build() -> None:
-    """Wire the only step: one task per model would take five times as long."""
-    BuildModelsOperator(
+    """Wire the steps; one task per model would take five times as long."""
+    build_models = BuildModelsOperator(
         task_id="build_models",
         outlets=[Asset(name="segments", uri="x-cdp://segments", group="cdp")],
     )
+    build_models >> PublishDocsOperator(task_id="publish_docs")
 
 
 segments_build()

@@ -192,8 +192,8 @@ def airflow_environment(ports: Mapping[str, int]) -> dict[str, str]:
         # Frees an executor slot 1 s after a task ends instead of up to 5 s.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
-        # A killed task is noticed in half a minute instead of five.
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
+        # A task that died with its supervisor is noticed in a minute instead of five.
+        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "5",
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
     }
@@ -257,7 +257,7 @@ def _airflow(ports: Mapping[str, int]) -> Iterable[Service]:
         component = _HEARTBEAT_OF.get(name)
         alive = beats(url, component) if component else answers(f"{url}/api/v2/monitor/health")
         settings = pages if name == "airflow-api" else environment
-        yield Service(name, _module("airflow", *command), alive, settings, ready_seconds=120)
+        yield Service(name, _module("airflow", *command), alive, settings, ready_seconds=300)
 
 
 def services(ports: Mapping[str, int]) -> list[Service]:

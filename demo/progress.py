@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 Say = Callable[[str], None]
 
@@ -31,7 +32,7 @@ class Steps:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", justify="left"),
-            TextColumn("[dim]{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -76,5 +77,8 @@ class Steps:
         seconds = time.monotonic() - started
         with self._lock:
             self.seconds[title] = seconds
-        detail = f"  [dim]{last}[/]" if last else ""
-        self.console.print(f"[green]  ✓[/] {title:<46} {seconds:6.1f} s{detail}", highlight=False)
+        self.console.print(
+            Text.assemble(("  ✓ ", "green"), f"{title:<50} {seconds:6.1f} s  ", (last, "dim")),
+            no_wrap=True,
+            overflow="ellipsis",
+        )

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from demo import prepare, processes, services
 from demo.airflow_client import AirflowClient, AirflowError
@@ -54,7 +55,7 @@ def main() -> int:
             run_ids = run_dags(steps, client)
         summary = Summary.collect(client, run_ids, ports)
     except (AirflowError, RuntimeError, OSError) as error:
-        console.print(f"\n[red]The demo stopped:[/] {error}", highlight=False, markup=True)
+        console.print("\n[red]The demo stopped:[/]", escape(str(error)), highlight=False)
         console.print("Fix it and run `make demo` again: it goes on from here.")
         return 1
     summary.show(console, steps)

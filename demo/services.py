@@ -59,15 +59,16 @@ def start(names: Iterable[str] = processes.ALL, *, notify: Notify = _silent) -> 
         _prepare_airflow(wanted, chosen, supervisor if alive else None)
         configuration = write_configuration(known.values())
         if alive:
-            running = [name for name in known if supervisor.runs(name)]
-            changed = supervisor.apply()
-            wanted += [known[name] for name in running if name in changed]
+            running = {name for name in known if supervisor.runs(name)}
+            running &= set(supervisor.apply())
         else:
             supervisor.launch(configuration)
-        supervisor.start(dict.fromkeys(service.name for service in wanted))
-    for service in dict.fromkeys(service.name for service in wanted):
-        wait_until_healthy(known[service], supervisor)
-        notify(service)
+            running = set()
+        # Those that ran and have changed come back too; only the named ones are waited for.
+        supervisor.start(dict.fromkeys([*(service.name for service in wanted), *running]))
+    for service in wanted:
+        wait_until_healthy(service, supervisor)
+        notify(service.name)
     return chosen
 
 

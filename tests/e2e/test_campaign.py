@@ -1,0 +1,100 @@
+"""One campaign from the segment to the letter, through the DAGs that people run."""
+
+from __future__ import annotations
+
+import pytest
+
+from leo_activation.database import tenant_transaction
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(600),
+    # Airflow, dbt and Great Expectations warn about each other; that is not ours to fail on.
+    pytest.mark.filterwarnings("default"),
+]
+FORM = {
+    "tenant": "tenant_a",
+    "segment": "active_customers",
+    "instruction": "Gửi email tri ân nếu là khách VIP",
+    "campaign_code": "tri-an",
+    "channels": ["email"],
+}
+OUTCOMES = """
+select m.ext_id, d.delivery_status::text as status, d.skip_reason as reason
+from segment_snapshot as s
+join segment_snapshot_member as m using (tenant_id, snapshot_id)
+left join delivery_log as d using (tenant_id, snapshot_id, profile_id)
+where s.run_id = %s
+"""
+
+
+@pytest.fixture(scope="module")
+def run_dag(bag):
+    def run(dag_id: str, **conf: object) -> str:
+        run = bag.dags[dag_id].test(run_conf=conf or None, mark_success_pattern="approve_.*")
+        assert run.state == "success", f"{dag_id} ended as {run.state}"
+        return run.run_id
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def segments(run_dag):
+    run_dag("segments_build")
+
+
+@pytest.fixture(scope="module")
+def first_run(run_dag, segments):
+    return run_dag("campaign_run", **FORM)
+
+
+def outcomes(shop, run_id: str, tenant: str = "tenant_a") -> dict[str, tuple[str, str | None]]:
+    with tenant_transaction(shop.runtime, tenant) as cursor:
+        rows = cursor.execute(OUTCOMES, (run_id,)).fetchall()
+    return {row["ext_id"]: (row["status"], row["reason"]) for row in rows}
+
+
+def test_every_member_has_the_outcome_that_the_instruction_calls_for(shop, first_run):
+    found = outcomes(shop, first_run)
+    assert found.pop("khach-00") == ("skipped", "no_consent")
+    vips = {f"khach-{number:02}" for number in range(1, 4)}
+    assert {name for name, outcome in found.items() if outcome == ("sent", None)} == vips
+    others = {outcome for name, outcome in found.items() if name not in vips}
+    assert others == {("skipped", "condition_false")}
+    assert len(found) == 11
+
+
+def test_mail_server_holds_one_letter_for_each_sent_row(shop, first_run):
+    received = [message["to"] for message in shop.mail.received()]
+    assert sorted(received) == [f"khach-{number:02}@example.com" for number in range(1, 4)]
+
+
+def test_running_the_same_code_again_sends_nothing_twice(shop, first_run, run_dag):
+    before = len(shop.mail.received())
+    found = outcomes(shop, run_dag("campaign_run", **FORM))
+    assert {found[f"khach-{n:02}"] for n in range(1, 4)} == {("skipped", "already_sent")}
+    assert len(shop.mail.received()) == before
+
+
+def test_dry_run_decides_and_sends_nothing(shop, first_run, run_dag):
+    before = len(shop.mail.received())
+    run_id = run_dag("campaign_run", **FORM | {"campaign_code": "thu", "dry_run": True})
+    found = outcomes(shop, run_id)
+    assert {found[f"khach-{n:02}"] for n in range(1, 4)} == {("skipped", "dry_run")}
+    assert len(shop.mail.received()) == before
+
+
+def test_other_shop_is_untouched(shop, first_run):
+    with tenant_transaction(shop.runtime, "tenant_b") as cursor:
+        for table in ("segment_snapshot", "campaign_plan", "agent_task", "delivery_log"):
+            count = cursor.execute(f"select count(*) as n from {table}").fetchone()["n"]
+            assert count == 0, table
+
+
+def test_reconciling_a_settled_ledger_succeeds(shop, first_run, run_dag):
+    run_dag("deliveries_reconcile")
+
+
+def test_quality_report_is_written_for_people(shop, first_run):
+    folder = shop.home / "reports" / "quality" / "tenant_a" / "ledger_out"
+    assert (folder / "latest.html").read_text(encoding="utf-8").startswith("<!")
