@@ -16,7 +16,7 @@ SQL_FILES := include/schema.sql include/sql
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup db model demo test check format bench stop clean distclean
+.PHONY: help setup db model demo drill test check format bench stop clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
@@ -40,6 +40,9 @@ model: setup ## Fetch and prepare the model's weights (once, 240 MB)
 
 demo: setup ## From nothing to a finished campaign over two tenants, with services left running
 	@python -m demo.run
+
+drill: setup ## Kill scheduler, task, gateway and PostgreSQL during campaigns, and count losses
+	@python -m demo.drill
 
 test: db model ## Run every test (ARGS="tests/unit -k plan" narrows it)
 	@python -m pytest $(ARGS)
