@@ -83,12 +83,13 @@ create temporary table if not exists ingest_work (
 -- A run starts with its own.
 truncate ingest_manifest, ingest_work;
 
+-- name: limit_waiting
+-- A run that was killed a moment ago still holds the lock until its server process notices.
+select set_config('lock_timeout', %(milliseconds)s, true) as lock_timeout;
+
 -- name: lock_tenant
 -- Two runs of one tenant would do the same work twice.
-select
-    pg_try_advisory_lock(
-        hashtextextended('ingest:' || %(tenant_id)s, 0)
-    ) as is_locked;
+select pg_advisory_lock(hashtextextended('ingest:' || %(tenant_id)s, 0)) as is_locked;
 
 -- name: unlock_tenant
 -- The end of the run.

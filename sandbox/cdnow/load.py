@@ -74,15 +74,20 @@ def load(
     base = Base(database.name, read_log(datasets / FILES[database.name], day), day)
     state.truncate()
     _describe(base, say)
+    fill(database, base, say)
+    # Written last: a load that was cut short is done again from the start.
+    state.insert({"_key": "base", "anchor": day.isoformat(), "version": VERSION})
+    return True
+
+
+def fill(database: StandardDatabase, base: Base, say: Say = lambda line: None) -> None:
+    """Replace what a database holds by a base."""
     for name, documents in (
         ("cdp_segment", base.segments()),
         ("cdp_profile", base.profiles()),
         ("cdp_trackingevent", base.events()),
     ):
         _import(database, name, documents, say)
-    # Written last: a load that was cut short is done again from the start.
-    state.insert({"_key": "base", "anchor": day.isoformat(), "version": VERSION})
-    return True
 
 
 def _describe(base: Base, say: Say) -> None:

@@ -28,7 +28,7 @@ from leo_activation.ingest.mapping import FORBIDDEN
 Document = dict[str, Any]
 T = TypeVar("T")
 
-PAGE = 2_000
+BATCH = 1_000
 MANIFEST_BATCH = 10_000
 # Seconds a cursor may lie idle; a page is written to PostgreSQL while it waits.
 CURSOR_TTL_S = 120
@@ -65,7 +65,7 @@ class Source(Protocol):
     def newest(self) -> str | None:
         """Return the latest ``updatedAt``, or None when no profile has one."""
 
-    def changed(self, after: Position, attributes: Sequence[str]) -> list[Document]:
+    def changed(self, after: Position, attributes: Sequence[str], limit: int) -> list[Document]:
         """Return the next page of profiles behind a position, in its order."""
 
     def manifest(self) -> Iterator[list[tuple[str, str]]]:
@@ -104,7 +104,6 @@ class ArangoSource:
         auth_method: str = "basic",
         timeout_s: float = 60,
         attempts: int = 5,
-        page: int = PAGE,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Prepare the connection; a basic one sends nothing yet.
@@ -113,7 +112,6 @@ class ArangoSource:
         """
         self._name = f"{database} at {url}"
         self._attempts = attempts
-        self._page = page
         self._sleep = sleep
         # Its own retries would multiply with ours and take 18 s to see that a port is closed.
         http = DefaultHTTPClient(request_timeout=timeout_s, retry_attempts=0)
@@ -139,7 +137,7 @@ class ArangoSource:
         )
         return next((moment for moment in found if isinstance(moment, str)), None)
 
-    def changed(self, after: Position, attributes: Sequence[str]) -> list[Document]:
+    def changed(self, after: Position, attributes: Sequence[str], limit: int) -> list[Document]:
         """Return the next page of profiles behind a position, in its order.
 
         Two queries instead of one with OR, because each of them is one range of an index: the rest
@@ -149,13 +147,13 @@ class ArangoSource:
         page = self._all(
             "FOR p IN cdp_profile FILTER p.updatedAt == @moment AND p._key > @key "
             f"SORT p.updatedAt, p._key LIMIT @limit RETURN {projection}",
-            {"moment": after.updated_at, "key": after.key, "limit": self._page},
+            {"moment": after.updated_at, "key": after.key, "limit": limit},
         )
-        if len(page) < self._page:
+        if len(page) < limit:
             page += self._all(
                 "FOR p IN cdp_profile FILTER p.updatedAt > @moment "
                 f"SORT p.updatedAt, p._key LIMIT @limit RETURN {projection}",
-                {"moment": after.updated_at, "limit": self._page - len(page)},
+                {"moment": after.updated_at, "limit": limit - len(page)},
             )
         return page
 
@@ -189,14 +187,14 @@ class ArangoSource:
             "FILTER e.refProfileId IN @keys AND e.metricName IN @metrics "
             f"RETURN {_projection('e', EVENT_ATTRIBUTES)}",
             {"keys": list(keys), "metrics": list(metrics)},
-            size=self._page,
+            size=BATCH,
         )
 
     def _all(self, query: str, binds: Document) -> list[Any]:
         """Run a query whose whole result fits a page or two."""
 
         def read() -> list[Any]:
-            with self._open(query, binds, self._page) as cursor:
+            with self._open(query, binds, BATCH) as cursor:
                 return list(cursor)
 
         return self._patiently(read)

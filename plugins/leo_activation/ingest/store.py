@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import orjson
+from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from leo_activation.database import Connection, Cursor, tenant_transaction
@@ -99,17 +101,22 @@ class Store:
         self.stopwatch = Stopwatch()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: timedelta) -> Iterator[None]:
         """Hold the tenant's ingest lock, so that two runs never do the same work.
 
-        :raises SourceError: when another run holds it.
+        :param patience: how long to wait for it.
+        :raises SourceError: when another run holds it all that time.
         """
         key = {"tenant_id": self._tenant_id}
-        found = self._connection.execute(_SQL.lock_tenant, key).fetchone()
-        if not found or not found["is_locked"]:
+        milliseconds = max(1, patience // timedelta(milliseconds=1))
+        try:
+            with self._connection.transaction():
+                self._connection.execute(_SQL.limit_waiting, {"milliseconds": str(milliseconds)})
+                self._connection.execute(_SQL.lock_tenant, key)
+        except LockNotAvailable as error:
             raise SourceError(
                 f"another sync of tenant {self._tenant_id!r} is running: wait for it to end"
-            )
+            ) from error
         try:
             yield
         finally:

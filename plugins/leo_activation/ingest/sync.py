@@ -32,7 +32,8 @@ PROFILES = "profiles"
 FULL = "full"
 OVERLAP = timedelta(minutes=5)
 FULL_AFTER = timedelta(hours=24)
-WORK_PAGE = 2_000
+PAGE = 2_000
+PATIENCE = timedelta(seconds=10)
 # A source that lost more than this share of its profiles at once is more likely broken than right.
 MAX_REMOVED_SHARE = 0.2
 _FEW = 100
@@ -101,6 +102,8 @@ def sync(
     mode: Mode = "delta",
     clock: Clock = utc_now,
     max_removed_share: float = MAX_REMOVED_SHARE,
+    page_size: int = PAGE,
+    patience: timedelta = PATIENCE,
     progress: Callable[[SyncReport], None] = lambda report: None,
 ) -> SyncReport:
     """Sync one tenant.
@@ -110,6 +113,8 @@ def sync(
     :param mode: ``full`` forces the full manifest; a delta does it by itself when none was done
         for 24 hours, or when the mapping changed.
     :param max_removed_share: refuse a full run that would remove more than this share (0 to 1).
+    :param page_size: profiles of a transaction; bounds the memory.
+    :param patience: how long to wait for another run of the tenant to end.
     :param progress: called after each committed page.
     :raises SourceError: when the CDP cannot be read, when another run is busy, or when the source
         seems to have lost its profiles.
@@ -117,9 +122,11 @@ def sync(
     :raises ConfigurationError: when the tenant's mapping is unusable.
     """
     store = Store(connection, tenant_id)
-    with store.locked():
+    with store.locked(patience):
         mapping = ProfileMapping(store.prepare())
-        run = _Run(source, store, mapping, tenant_id, clock, progress)
+        run = _Run(
+            source, store, mapping, SyncReport(tenant_id, "delta"), clock, page_size, progress
+        )
         if mode == "full" or run.is_full_due():
             run.read_everything(max_removed_share)
         else:
@@ -138,8 +145,9 @@ class _Run:
         source: Source,
         store: Store,
         mapping: ProfileMapping,
-        tenant_id: str,
+        report: SyncReport,
         clock: Clock,
+        page_size: int,
         progress: Callable[[SyncReport], None],
     ) -> None:
         self._source = source
@@ -148,7 +156,8 @@ class _Run:
         self._now = clock()
         self._progress = progress
         self._started = time.perf_counter()
-        self._report = SyncReport(tenant_id, "delta")
+        self._report = report
+        self._page_size = page_size
         self._last_full = store.watermark(FULL)
         self._position = store.watermark(PROFILES)
 
@@ -183,7 +192,7 @@ class _Run:
         """Read what was saved since the watermark, less the overlap."""
         attributes = self._mapping.attributes
         position = self._start()
-        while page := self._source.changed(position, attributes):
+        while page := self._source.changed(position, attributes, self._page_size):
             last = page[-1]
             position = Position(last["updatedAt"], last["_key"])
             self._take(page, self._watermark(position.updated_at))
@@ -221,7 +230,7 @@ class _Run:
         return [(PROFILES, {"updated_at": moment})]
 
     def _read_work(self) -> None:
-        for page in self._store.work(WORK_PAGE):
+        for page in self._store.work(self._page_size):
             present = [key for key, is_gone in page if not is_gone]
             found = self._source.profiles(present, self._mapping.attributes) if present else []
             known = {document["_key"] for document in found}
