@@ -108,9 +108,7 @@ def bare_httpx(server: Sandbox, messages: list[Message]) -> float:
 
 def through_the_ledger(runtime_url: str, campaign: Campaign, channel: str) -> float:
     """Dispatch what is queued."""
-    options = DispatchOptions(
-        concurrency=CONCURRENCY, unsubscribe_base_url="https://u.example.vn/u"
-    )
+    options = DispatchOptions(concurrency=CONCURRENCY)
     report = dispatch_channel(
         runtime_url, TENANT, campaign.snapshot_id, channel, "bench", SECRET_KEY, options=options
     )

@@ -78,6 +78,7 @@ def seed_tenants(say: Say, ports: Mapping[str, int]) -> None:
                     "port": ports["smtp"],
                     "sender": f"cham-soc@{tenant_id}.example",
                     "sender_name": name,
+                    "unsubscribe_base_url": f"https://huy-dang-ky.{tenant_id}.example/u",
                 },
                 secret={},
                 secret_key=secret_key,

@@ -17,6 +17,7 @@ from leo_activation.snapshot import ensure_campaign
 from tests.support.sandboxes import Sandbox
 
 SECRET_KEY = "a-key-for-tests"
+LINKS = "https://u.example.vn/u"
 TEMPLATES = {"email": "tri_an_vip", "telegram": "tri_an_vip_telegram"}
 
 _PROFILES = """
@@ -186,6 +187,7 @@ def open_channels(
             "sender": "shop@shop.example.vn",
             "sender_name": "Cửa hàng Mẫu",
             "start_tls": False,
+            "unsubscribe_base_url": LINKS,
             **mail_settings,
         }
         store_credential(

@@ -1,7 +1,8 @@
 """E-mail over SMTP: one recipient a message, connections reused, the step known at every failure.
 
 Settings: ``host``, ``port``, ``sender`` (address), ``sender_name``, ``username``, ``start_tls``,
-``use_tls``, ``timeout_seconds``, ``greylist_seconds``, ``unsubscribe_mailto``.
+``use_tls``, ``timeout_seconds``, ``greylist_seconds``, ``unsubscribe_mailto``,
+``unsubscribe_base_url``: public HTTPS address of the one-click unsubscribe, read by the dispatcher.
 Secret: ``password``.
 """
 
@@ -68,6 +69,7 @@ class SmtpSettings:
     timeout_seconds: float = 20.0
     # Greylisting servers want at least five minutes.
     greylist_seconds: float = 300.0
+    unsubscribe_base_url: str | None = None
     unsubscribe_mailto: str | None = None
 
     @cached_property

@@ -47,7 +47,6 @@ class DispatchOptions:
     :param flush_seconds: how long an outcome may wait for company before it is written.
     :param patience_seconds: wait this long in the process for a retry or a foreign lease; what is
         due later is left for the next run.
-    :param unsubscribe_base_url: public address of the one-click unsubscribe; None leaves it out.
     :param retry: how patiently a refused message is tried again.
     """
 
@@ -56,7 +55,6 @@ class DispatchOptions:
     send_timeout_seconds: float = 25.0
     flush_seconds: float = 0.05
     patience_seconds: float = 75.0
-    unsubscribe_base_url: str | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -181,7 +179,8 @@ async def _dispatch(
         await ledger.complete_tasks()
         return DispatchReport({}, {}, await ledger.totals(), None, None, 0.0)
     credential, templates = await ledger.prepare(secret_key)
-    composer = Composer(tenant_id, templates, secret_key, options.unsubscribe_base_url)
+    links_at = credential.settings.get("unsubscribe_base_url")
+    composer = Composer(tenant_id, templates, secret_key, links_at)
     provider = open_channel(credential, options.concurrency)
     try:
         return await Dispatcher(ledger, provider, composer, options, clock, uniform).run()
@@ -194,7 +193,7 @@ class Composer:
 
     :param templates: active templates of the channel.
     :param secret_key: signs unsubscribe links.
-    :param unsubscribe_base_url: None leaves them out.
+    :param unsubscribe_base_url: public address of the one-click unsubscribe; None leaves it out.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from leo_activation.channels.base import InvalidAddressError, Outcome
+from leo_activation.channels.base import Credential, InvalidAddressError, Outcome
 from leo_activation.channels.registry import spec_of
 from leo_activation.database import (
     AsyncConnection,
@@ -401,7 +401,7 @@ class Ledger:
                 totals.setdefault(row["status"], {})[row["reason"] or ""] = row["row_count"]
         return totals
 
-    async def prepare(self, secret_key: str) -> tuple[Any, dict[str, MessageTemplate]]:
+    async def prepare(self, secret_key: str) -> tuple[Credential, dict[str, MessageTemplate]]:
         """Read the channel's credential and the templates it may be asked to render.
 
         :param secret_key: decrypts the credential.

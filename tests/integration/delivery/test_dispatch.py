@@ -18,6 +18,7 @@ from leo_activation.delivery.unsubscribe import UnsubscribeLinks
 from leo_activation.errors import ConfigurationError, LedgerError
 from tests.conftest import DatabaseUrls
 from tests.support.campaigns import (
+    LINKS,
     SECRET_KEY,
     Campaign,
     customer,
@@ -26,10 +27,8 @@ from tests.support.campaigns import (
 )
 from tests.support.sandboxes import Sandbox
 
-LINKS = "https://u.example.vn/u"
 QUICK = DispatchOptions(
     patience_seconds=5,
-    unsubscribe_base_url=LINKS,
     retry=RetryPolicy(max_attempts=3, base_seconds=0.05),
 )
 

@@ -214,6 +214,7 @@ class LedgerMachine(RuleBasedStateMachine):
     urls: DatabaseUrls
 
     def __init__(self) -> None:
+        """Queue a fresh campaign."""
         super().__init__()
         self.runner = asyncio.Runner()
         self.admin = connect(self.urls.admin)
