@@ -79,8 +79,11 @@ def find_quantities(text: str) -> list[Quantity]:
 
 def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, int]:
     word, start = tokens[index]
-    if word in _HALF and _unit(tokens, index + 1) in _MINUTES:
-        return Quantity("duration", _MINUTES[tokens[index + 1][0]] // 2, start), index + 2
+    if word in _HALF:
+        unit_at = index + 2 if _unit(tokens, index + 1) in {"a", "an"} else index + 1
+        if _unit(tokens, unit_at) in _MINUTES:
+            minutes = _MINUTES[tokens[unit_at][0]] // 2
+            return Quantity("duration", minutes, start), unit_at + 1
     number, after = _number(tokens, index)
     if number is None:
         return None, index + 1

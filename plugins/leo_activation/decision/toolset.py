@@ -16,6 +16,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from leo_activation.decision.catalogue import Attribute, Catalogue
+from leo_activation.decision.mentions import Mentions, plain_words
 from leo_activation.decision.parser import (
     END_CALL,
     END_TURN,
@@ -24,14 +25,18 @@ from leo_activation.decision.parser import (
     START_RESPONSE,
     plain_text,
 )
-from leo_activation.decision.quantities import Quantity, find_quantities, fold
+from leo_activation.decision.quantities import Quantity, find_quantities
 from leo_activation.paths import PROMPTS_FOLDER
 
 FUNCTIONS_VERSION = "v1"
 # A list this long is not shown to the model; its values are offered when the sentence names them.
 _SHOWN_VALUES = 16
+_FEW_VALUES = 3
+_FLIPPED = {"true": "false", "false": "true"}
 _MAX_LIST = 3
 _MAX_CHECKS_IN_A_ROW = 3
+# With so many channels named, the first branch may send over several before the rest gets one.
+_MANY_CHANNELS = 3
 
 
 @cache
@@ -146,7 +151,7 @@ class ToolSpec:
 
     def grammar(self, instruction: str) -> PlanGrammar:
         """Return the plans that this tenant's catalogue and one sentence allow."""
-        return PlanGrammar(self, fold(instruction), tuple(find_quantities(instruction)))
+        return PlanGrammar(self, Mentions(instruction), tuple(find_quantities(instruction)))
 
     @cached_property
     def json_schema(self) -> dict[str, Any]:
@@ -235,6 +240,9 @@ class State:
     :param calls: calls finished so far.
     :param checks: checks in a row just before this point.
     :param is_open: a check or a wait is still without a message that follows it.
+    :param branch: which branch is being written, from 0.
+    :param is_sent: the branch has a message, so that another check opens the next one.
+    :param first: attribute, operator and value of the first branch's check, when it has just one.
     :param picked: what this call has chosen so far.
     """
 
@@ -242,6 +250,9 @@ class State:
     calls: int = 0
     checks: int = 0
     is_open: bool = False
+    branch: int = 0
+    is_sent: bool = False
+    first: tuple[str, ...] = ()
     picked: tuple[str, ...] = ()
 
 
@@ -249,14 +260,16 @@ class PlanGrammar:
     """All plans that one sentence may become.
 
     :param spec: the tenant's functions.
-    :param folded: the sentence without diacritics.
+    :param mentions: the sentence's own words, which narrow what is offered.
     :param quantities: the amounts that it states.
     """
 
-    def __init__(self, spec: ToolSpec, folded: str, quantities: tuple[Quantity, ...]) -> None:
+    def __init__(
+        self, spec: ToolSpec, mentions: Mentions, quantities: tuple[Quantity, ...]
+    ) -> None:
         """Work out which values the sentence offers."""
         self.spec = spec
-        self.folded = folded
+        self.mentions = mentions
         self.quantities = quantities
         self._values = {item.name: self._offered(item) for item in spec.catalogue.attributes}
         limit = spec.functions["max_wait_minutes"]
@@ -275,13 +288,27 @@ class PlanGrammar:
             limit = self.spec.functions["max_number"]
             found = (value for value in self._amounts(attribute) if value <= limit)
             return [str(value) for value in dict.fromkeys(found)]
-        if len(attribute.values) <= _SHOWN_VALUES:
-            return [value.name for value in attribute.values]
-        return [
-            value.name
-            for value in attribute.values
-            if fold(value.name) in self.folded or (value.label and fold(value.label) in self.folded)
-        ]
+        return self._named_values(attribute)
+
+    def _named_values(self, attribute: Attribute) -> list[str]:
+        """Return the values that the sentence may mean.
+
+        A proper name, or one of a list too long to be shown, must stand in the sentence; what
+        has a label may be called by other words.
+        """
+        labels = {value.name: value.label for value in attribute.values}
+        must_be_said = len(labels) > _SHOWN_VALUES or not any(labels.values())
+        if must_be_said:
+            said = f" {self.mentions.text} "
+            return [
+                name
+                for name, label in labels.items()
+                if any(f" {plain_words(item)} " in said for item in (name, label) if item)
+            ]
+        # Of two or three, one is often meant by what it is not: "nữ thì …, cánh mày râu thì …".
+        if len(labels) <= _FEW_VALUES or self.mentions.has_choice:
+            return list(labels)
+        return self.mentions.narrow(labels)
 
     def _amounts(self, attribute: Attribute) -> list[int]:
         by_kind: dict[str, list[int]] = {"money": [], "duration": [], "plain": []}
@@ -319,13 +346,19 @@ class PlanGrammar:
             case "start" | "after":
                 return replace(state, slot="function") if label == "call" else State("end")
             case "function" if label.startswith("wait"):
-                return State("after", state.calls + 1, state.checks, is_open=True)
+                return replace(state, slot="after", calls=state.calls + 1, is_open=True)
+            case "function" if label == "check":
+                branch = state.branch + 1 if state.is_sent else state.branch
+                return replace(state, slot="attribute", branch=branch, is_sent=False)
             case "function":
-                return replace(state, slot="attribute" if label == "check" else "channel")
+                return replace(state, slot="channel")
             case "channel":
                 return replace(state, slot="template", picked=(label,))
             case "template":
-                return State("after", state.calls + 1)
+                return replace(
+                    state, slot="after", calls=state.calls + 1, checks=0, is_open=False,
+                    is_sent=True, picked=(),
+                )  # fmt: skip
             case _:
                 return self._advance_check(state, label)
 
@@ -342,7 +375,31 @@ class PlanGrammar:
             case "more" if label == "and":
                 return replace(state, slot="items")
             case _:
-                return State("after", state.calls + 1, state.checks + 1, is_open=True)
+                picked = (*state.picked, label)
+                first = state.first
+                if state.branch == 0:
+                    # A list or a second check has no single opposite.
+                    first = picked if not state.checks and state.slot == "value" else ()
+                return replace(
+                    state, slot="after", calls=state.calls + 1, checks=state.checks + 1,
+                    is_open=True, first=first, picked=(),
+                )  # fmt: skip
+
+    def _owes_rest(self, state: State) -> bool:
+        """Tell whether "còn lại" was said and the branch for it is still to come."""
+        exception = state.first[1:2] in (("ne",), ("not_contains",))
+        promised = self.mentions.has_else and bool(state.first) and not exception
+        return promised and state.branch == 0 and state.is_sent
+
+    def _opposite(self, state: State) -> tuple[str, ...]:
+        """Return the check of everybody else, when this is the place for it."""
+        if not (self.mentions.has_else and state.branch == 1 and state.first):
+            return ()
+        attribute, operator, value = state.first
+        if value in _FLIPPED and operator == "eq":
+            return (attribute, operator, _FLIPPED[value])
+        opposite = self.spec.functions["negations"].get(operator)
+        return (attribute, opposite, value) if opposite else ()
 
     def _start(self, _: State) -> dict[str, str]:
         return {"call": START_CALL, "none": END_TURN}
@@ -350,42 +407,45 @@ class PlanGrammar:
     def _after(self, state: State) -> dict[str, str]:
         if state.calls >= self.spec.functions["max_calls"]:
             return {"stop": START_RESPONSE}
-        if state.is_open:
+        if state.is_open or self._owes_rest(state):
             return {"call": START_CALL}
         return {"call": START_CALL, "stop": START_RESPONSE}
 
     def _function(self, state: State) -> dict[str, str]:
         options = {"send": f"call:send_notification{{channel:{ESCAPE}"}
         room = self.spec.functions["max_calls"] - state.calls > 1
-        if room and state.checks < _MAX_CHECKS_IN_A_ROW and self._attribute(state):
-            options["check"] = f"call:check_condition{{attribute:{ESCAPE}"
+        check = f"call:check_condition{{attribute:{ESCAPE}"
+        if room and self._owes_rest(state) and len(self._channel(state)) < _MANY_CHANNELS:
+            options = {"check": check}
+        elif room and state.checks < _MAX_CHECKS_IN_A_ROW and self._attribute(state):
+            options["check"] = check
         if room:
             for minutes in self._minutes:
                 options[f"wait {minutes}"] = f"call:wait_duration{{minutes:{minutes}}}{END_CALL}"
         return options
 
-    def _attribute(self, _: State) -> dict[str, str]:
-        return {
-            item.name: f"{item.name}{ESCAPE},operator:{ESCAPE}"
-            for item in self.spec.catalogue.attributes
-            if self._usable(item)
-        }
+    def _attribute(self, state: State) -> dict[str, str]:
+        usable = [item.name for item in self.spec.catalogue.attributes if self._usable(item)]
+        names = self._opposite(state)[:1] or usable
+        return {name: f"{name}{ESCAPE},operator:{ESCAPE}" for name in names}
 
     def _usable(self, attribute: Attribute) -> list[str]:
-        fitting = self.spec.operators(attribute)
+        negations = self.spec.functions["negations"]
+        left = self.mentions.operators(self.spec.operators(attribute), negations)
         if self._values[attribute.name]:
-            return fitting
-        return [operator for operator in fitting if operator == "exists"]
+            return left
+        return [operator for operator in left if operator == "exists"]
 
     def _operator(self, state: State) -> dict[str, str]:
         attribute = self.spec.catalogue.attribute(state.picked[0])
-        names = self._usable(attribute) if attribute else []
+        names = self._opposite(state)[1:2] or (self._usable(attribute) if attribute else [])
         return {name: f"{name}{ESCAPE},value:{'[' if name == 'in' else ''}{ESCAPE}"
                 for name in names}  # fmt: skip
 
     def _value(self, state: State) -> dict[str, str]:
         exists = state.picked[1] == "exists"
         names = ["true", "false"] if exists else self._values[state.picked[0]]
+        names = self._opposite(state)[2:] or names
         return {name: f"{name}{ESCAPE}}}{END_CALL}" for name in names}
 
     def _items(self, state: State) -> dict[str, str]:
@@ -400,8 +460,17 @@ class PlanGrammar:
 
     def _channel(self, _: State) -> dict[str, str]:
         return {name: f"{name}{ESCAPE},template_id:{ESCAPE}"
-                for name in self.spec.catalogue.channels}  # fmt: skip
+                for name in self.mentions.channels(self.spec.catalogue.channels)}  # fmt: skip
 
     def _template(self, state: State) -> dict[str, str]:
-        templates = self.spec.catalogue.templates_for(state.picked[0])
-        return {item.template_id: f"{item.template_id}{ESCAPE}}}{END_CALL}" for item in templates}
+        names = self.templates(state.picked[0])
+        return {name: f"{name}{ESCAPE}}}{END_CALL}" for name in names}
+
+    def templates(self, channel: str) -> list[str]:
+        """Return the templates that this sentence may mean on a channel."""
+        labels = {
+            item.template_id: item.label for item in self.spec.catalogue.templates_for(channel)
+        }
+        if self.mentions.has_one_message(self.spec.catalogue.channels):
+            return self.mentions.narrow(labels, by_first_word=True)
+        return list(labels)

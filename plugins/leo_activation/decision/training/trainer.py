@@ -7,6 +7,7 @@ choice: exactly what decoding does, and no vocabulary-wide logits.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import time
@@ -23,7 +24,7 @@ from leo_activation.decision.decoding import Encode, Fork, forks, plan_labels
 from leo_activation.decision.model import Adapter, Gemma, Prefix
 from leo_activation.decision.prompt import PromptTokenizer
 from leo_activation.decision.toolset import ToolSpec
-from leo_activation.decision.training.data import Example, make_examples, make_world
+from leo_activation.decision.training.data import Example, make_example, make_world
 from leo_activation.decision.weights import PreparedModel
 
 Report = Callable[[str], None]
@@ -80,8 +81,12 @@ def batches(
     while True:
         world = make_world(rng, familiar=rng.random() < recipe.familiar)
         spec = ToolSpec(world.catalogue)
-        examples = make_examples(rng, world, recipe.batch * recipe.batches_per_world)
-        rows = [encode_example(tokenizer, encode, spec, example) for example in examples]
+        rows: list[Row] = []
+        while len(rows) < recipe.batch * recipe.batches_per_world:
+            # A sentence whose own words point elsewhere teaches nothing: decoding could not
+            # write its plan either.
+            with contextlib.suppress(KeyError):
+                rows.append(encode_example(tokenizer, encode, spec, make_example(rng, world)))
         rows.sort(key=lambda row: len(row.ids))
         prefix = gemma.read_prefix(tokenizer.prefix_ids(spec))
         prefix = Prefix([(k.clone(), v.clone()) for k, v in prefix.layers], prefix.length)

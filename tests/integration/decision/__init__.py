@@ -1,0 +1,1 @@
+"""The decision engine with its real parts: model, processes, database."""

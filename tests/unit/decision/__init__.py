@@ -1,0 +1,1 @@
+"""The decision engine, without model and database."""

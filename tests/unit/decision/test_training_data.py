@@ -1,0 +1,111 @@
+"""Training and evaluation data: repeatable, within the grammar, and apart from each other."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from leo_activation.decision.decoding import plan_labels
+from leo_activation.decision.parser import Call
+from leo_activation.decision.quantities import fold
+from leo_activation.decision.toolset import ToolSpec
+from leo_activation.decision.training.data import Example, World, make_examples, make_world
+from leo_activation.decision.training.evaluation import (
+    Case,
+    is_exact,
+    keyword_plan,
+    read_cases,
+    score,
+    wilson,
+)
+from leo_activation.decision.validation import check_plan
+from tests.support.catalogues import check, send
+
+
+def generated(seed: int, worlds: int) -> list[tuple[World, Example]]:
+    rng = random.Random(seed)  # noqa: S311 - the same examples every time
+    made = []
+    for index in range(worlds):
+        world = make_world(rng, familiar=index % 2 == 0)
+        made += [(world, example) for example in make_examples(rng, world, 40)]
+    return made
+
+
+def allowed(spec: ToolSpec, instruction: str, plan: list[Call]) -> bool:
+    grammar = spec.grammar(instruction)
+    state = grammar.start()
+    for label in plan_labels(plan):
+        choice = grammar.choice(state)
+        if choice is None or label not in choice.options:
+            return False
+        state = grammar.advance(state, label)
+    return True
+
+
+def test_the_same_seed_gives_the_same_examples() -> None:
+    assert [item for _, item in generated(1, 2)] == [item for _, item in generated(1, 2)]
+
+
+def test_examples_are_plans_and_their_sentences_allow_nearly_all_of_them() -> None:
+    made = generated(2, 12)
+    refused = 0
+    for world, example in made:
+        spec = ToolSpec(world.catalogue)
+        check_plan(spec, example.plan)
+        refused += not allowed(spec, example.instruction, list(example.plan))
+    assert refused / len(made) < 0.05
+
+
+def any_template(plan: list[Call], case: Case) -> list[Call]:
+    """Return a plan with every open template filled by one that the sentence allows."""
+    grammar = ToolSpec(case.catalogue).grammar(case.instruction)
+    filled = []
+    for call in plan:
+        arguments = dict(call.arguments)
+        if arguments.get("template_id") == "*":
+            arguments["template_id"] = grammar.templates(arguments["channel"])[0]
+        filled.append(Call(call.name, arguments))
+    return filled
+
+
+def test_every_evaluated_plan_can_be_written() -> None:
+    cases = read_cases()
+    assert len(cases) >= 40
+    for case in cases:
+        plan = any_template(case.plan, case)
+        spec = ToolSpec(case.catalogue)
+        check_plan(spec, plan)
+        assert allowed(spec, case.instruction, plan), case.instruction
+
+
+def test_no_evaluated_sentence_was_generated_for_training() -> None:
+    written = {fold(case.instruction) for case in read_cases()}
+    assert not written & {fold(example.instruction) for _, example in generated(3, 20)}
+
+
+def test_a_plan_is_exact_only_when_every_argument_is_right() -> None:
+    expected = [check("segments", "contains", "vip"), send("email", "*")]
+    assert is_exact(expected, [check("segments", "contains", "vip"), send("email", "tri_an")])
+    assert not is_exact(expected, [check("segments", "contains", "vip"), send("telegram")])
+    assert not is_exact(expected, [check("segments", "contains", "gold"), send()])
+    assert not is_exact(expected, [send()])
+
+
+def test_the_interval_is_the_one_of_wilson() -> None:
+    low, high = wilson(93, 120)
+    assert (round(low, 3), round(high, 3)) == (0.692, 0.841)
+    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(10, 10)[1] == pytest.approx(1.0)
+
+
+def test_silence_is_right_exactly_where_nothing_was_asked() -> None:
+    cases = read_cases()
+    silent = score("silence", lambda _, __: [], cases)
+    assert silent["groups"]["all"]["right"] == sum(not case.plan for case in cases)
+    assert silent["groups"]["no call"]["right"] == silent["groups"]["no call"]["of"]
+
+
+def test_keyword_rules_find_the_simple_sentences() -> None:
+    case = next(case for case in read_cases() if case.instruction.endswith("nếu là khách VIP"))
+    assert is_exact(case.plan, keyword_plan(case.instruction, case.catalogue))
