@@ -59,6 +59,8 @@ judged as (
             k.tenant_id = %(tenant_id)s
             and k.profile_id = p.profile_id
             and k.channel = p.channel
+        -- Asked for these members only; without a limit everybody's consent is computed.
+        limit 1
     ) as said on true
 ),
 
@@ -213,6 +215,8 @@ judged as materialized (
             k.tenant_id = %(tenant_id)s
             and k.profile_id = due.profile_id
             and k.channel = due.channel
+        -- Asked for these members only; without a limit everybody's consent is computed.
+        limit 1
     ) as said on true
 ),
 
