@@ -19,6 +19,11 @@ from leo_activation.secret_store import ensure_secret
 from leo_activation.settings import role_url
 from leo_activation.tenants import add_tenant
 
+# The CDP has no flag for these two channels; the demonstration's keeps them among its own.
+CDP_SETTINGS = {
+    "consent": {"zalo": ["extAttributes.zalo_ok"], "telegram": ["extAttributes.telegram_ok"]}
+}
+
 
 def run_module(say: Say, environment: Mapping[str, str], *arguments: str) -> None:
     """Run a Python module and show its last line while it works.
@@ -66,7 +71,7 @@ def seed_tenants(say: Say, ports: Mapping[str, int]) -> None:
         closing(connect(role_url("runtime"), application_name="demo")) as runtime,
     ):
         for tenant_id, name in TENANTS.items():
-            add_tenant(owner, tenant_id=tenant_id, name=name)
+            add_tenant(owner, tenant_id=tenant_id, name=name, settings=CDP_SETTINGS)
             templates = seed_templates(runtime, tenant_id)
             store_credential(
                 runtime,

@@ -21,6 +21,7 @@ COMMANDS = {
     "model": "leo_activation.decision.cli",
     "db": "leo_activation.commands.db",
     "trace": "leo_activation.commands.trace",
+    "tenant": "leo_activation.commands.tenant",
 }
 
 

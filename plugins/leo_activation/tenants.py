@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
 from leo_activation.database import Connection, tenant_transaction
+from leo_activation.ingest.mapping import ProfileMapping
 from leo_activation.queries import load_queries
 
 
-def add_tenant(connection: Connection, *, tenant_id: str, name: str) -> bool:
-    """Make a tenant, or give it its name again.
+def add_tenant(
+    connection: Connection,
+    *,
+    tenant_id: str,
+    name: str,
+    settings: Mapping[str, Any] | None = None,
+) -> bool:
+    """Make a tenant, or give it another name or other settings.
 
     :param connection: of the owner's role; the application may not make tenants.
+    :param settings: where its CDP keeps things elsewhere (see ``ingest/mapping.py``); those that
+        it has stay when this is None.
     :returns: whether anything changed.
     :raises UnknownTenantError: when the id is malformed.
+    :raises ConfigurationError: when the settings cannot be used.
     """
+    if settings is not None:
+        ProfileMapping(settings)
+    values = {
+        "tenant_id": tenant_id,
+        "name": name,
+        "settings": None if settings is None else Jsonb(dict(settings)),
+    }
     with tenant_transaction(connection, tenant_id) as cursor:
-        cursor.execute(load_queries("tenant").add_tenant, {"tenant_id": tenant_id, "name": name})
+        cursor.execute(load_queries("tenant").add_tenant, values)
         return cursor.rowcount > 0

@@ -125,6 +125,7 @@ class Base:
             **self._behaviour(bought, events, identity, random),
             **_secrets(customer),
         }
+        profile["extAttributes"] |= _opt_ins(profile, self._random("opt-in", customer))
         profile["identities"] = _identities(profile)
         return profile
 
@@ -303,6 +304,19 @@ def _reachability(identity: Identity, customer: int, random: Random) -> Document
         "receiveWebPush": random.choices((1, 0, -1), (30, 65, 5))[0],
         "receiveAppPush": random.choices((1, 0, -1), (35, 60, 5))[0],
         "receiveAds": random.choices((1, -1), (97, 3))[0],
+    }
+
+
+def _opt_ins(profile: Document, random: Random) -> Document:
+    """Return what people with a Zalo or Telegram account said; the CDP has no flags for these.
+
+    This installation keeps them among its own attributes, and says so in its tenant's settings.
+    """
+    accounts = profile["socialMediaProfiles"]
+    return {
+        f"{name}_ok": random.choices((1, 0, -1), (80, 14, 6))[0]
+        for name in ("zalo", "telegram")
+        if name in accounts
     }
 
 
