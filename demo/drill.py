@@ -24,7 +24,7 @@ from rich.table import Table
 
 from demo import processes, services
 from demo.airflow_client import AirflowClient, AirflowError
-from demo.progress import Steps
+from demo.progress import Steps, open_console
 from demo.run import run_campaign
 from demo.state import ports as remembered_ports
 from demo.summary import MailCheck
@@ -36,6 +36,7 @@ from leo_activation.secret_store import ensure_secret
 from leo_activation.settings import role_url
 from sandbox.postgres import EmbeddedPostgres
 
+Kill = Callable[[Mapping[str, Any]], int | None]
 TENANT = "cua-hang-lon"
 SEGMENT = "vip"
 # Slows the mail server so that a campaign takes long enough to be hit in the middle.
@@ -49,14 +50,15 @@ class Strike:
 
     :param moment: the task that has to be running.
     :param delay: seconds to let it work first.
-    :param kill: kills the part; returns the process id, or None when it was not there yet.
+    :param kill: given the running task, kills the part; returns the process id, or None when it
+        was not there yet.
     :param recover: starts the part again, where nothing else does.
     """
 
     part: str
     moment: str
     delay: float
-    kill: Callable[[], int | None]
+    kill: Kill
     recover: Callable[[], None] = lambda: None
 
 
@@ -82,10 +84,10 @@ class Toll:
         )
 
 
-def kill_service(name: str) -> Callable[[], int | None]:
+def kill_service(name: str) -> Kill:
     """Return what kills the main process of a service; supervisord starts it again."""
 
-    def kill() -> int | None:
+    def kill(_task: Mapping[str, Any]) -> int:
         pid = int(Supervisor().info(name)["pid"])
         os.kill(pid, signal.SIGKILL)
         return pid
@@ -93,24 +95,19 @@ def kill_service(name: str) -> Callable[[], int | None]:
     return kill
 
 
-def kill_task(task_id: str) -> Callable[[], int | None]:
-    """Return what kills the process that executes a task: the child of an executor's worker."""
-
-    def kill() -> int | None:
-        for process in marked_processes():
-            try:
-                parent = process.parent()
-                if parent and f"{task_id}" in " ".join(parent.cmdline()):
-                    process.kill()
-                    return process.pid
-            except psutil.Error:
-                continue
-        return None
-
-    return kill
+def kill_task(task: Mapping[str, Any]) -> int | None:
+    """Kill the process that executes a task; Airflow names it after the task instance."""
+    for process in marked_processes():
+        try:
+            if f"airflow worker -- {task['id']}" in " ".join(process.cmdline()):
+                process.kill()
+                return process.pid
+        except psutil.Error:
+            continue
+    return None
 
 
-def kill_postgres() -> int | None:
+def kill_postgres(_task: Mapping[str, Any]) -> int:
     """Kill the server's main process; its children notice and go."""
     server = EmbeddedPostgres.of_project()
     pid = int((server.data / _POSTMASTER_FILE).read_text().splitlines()[0])
@@ -125,7 +122,7 @@ def start_postgres() -> None:
 
 STRIKES = (
     Strike("gateway", "freeze_segment", 0.0, kill_service("gateway")),
-    Strike("task", "dispatch_bulk", 3.0, kill_task("dispatch_bulk")),
+    Strike("task", "dispatch_bulk", 3.0, kill_task),
     Strike("scheduler", "dispatch_bulk", 3.0, kill_service("airflow-scheduler")),
     Strike("PostgreSQL", "dispatch_bulk", 3.0, kill_postgres, start_postgres),
 )
@@ -144,12 +141,14 @@ class Striker:
         """Strike when the chosen task has been running for the chosen time."""
         if self.killed is not None:
             return
-        if any(t["task_id"] == self.strike.moment and t["state"] == "running" for t in tasks):
-            self._since = self._since or time.monotonic()
-            if time.monotonic() - self._since >= self.strike.delay:
-                self.killed = self.strike.kill()
-                if self.killed is not None:
-                    self.strike.recover()
+        for task in tasks:
+            if task["task_id"] == self.strike.moment and task["state"] == "running":
+                self._since = self._since or time.monotonic()
+                if time.monotonic() - self._since >= self.strike.delay:
+                    self.killed = self.strike.kill(task)
+                    if self.killed is not None:
+                        self.strike.recover()
+                return
 
 
 @contextmanager
@@ -227,7 +226,7 @@ def show(console: Console, tolls: Sequence[Toll], mail: MailCheck) -> None:
 
 def main() -> int:
     """Strike every part once and return the exit status."""
-    console = Console()
+    console = open_console()
     steps = Steps(console)
     console.rule("LEO: the kill drill")
     with steps.shown():

@@ -82,3 +82,9 @@ class Steps:
             no_wrap=True,
             overflow="ellipsis",
         )
+
+
+def open_console() -> Console:
+    """Return a console for a person, wide enough for a journey where there is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)

@@ -14,12 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
 from demo import prepare, processes, services
 from demo.airflow_client import AirflowClient, AirflowError
-from demo.progress import Say, Steps
+from demo.progress import Say, Steps, open_console
 from demo.state import ports as remembered_ports
 from demo.summary import Summary
 from leo_activation.secret_store import ensure_secret
@@ -41,7 +40,7 @@ PATIENCE_SECONDS = 3
 
 def main() -> int:
     """Run the demonstration and return the exit status."""
-    console = Console()
+    console = open_console()
     steps = Steps(console)
     console.rule("LEO Activation Platform")
     try:

@@ -195,8 +195,15 @@ def show_tenant(console: Console, result: TenantResult) -> None:
     """Print the figures of one tenant."""
     head = result.report.header
     console.rule(f"{TENANTS[result.tenant]} · {result.tenant}")
-    for row in result.sync:
-        console.print(f"Đồng bộ {row['stream']}: {row['last_report']}", highlight=False)
+    for sync in (row["last_report"] for row in result.sync if row["last_report"]):
+        console.print(
+            f"Đồng bộ ({sync['mode']}): đọc {number(sync['read'])} hồ sơ trong "
+            f"{sync['seconds']:.1f} s = {number(round(sync['profiles_per_second']))} hồ sơ/giây, "
+            f"PostgreSQL {sync['postgres_seconds']:.1f} s; đổi {number(sync['changed'])}, "
+            f"không đổi {number(sync['unchanged'])}, loại {sync['rejected']}, "
+            f"{number(sync['events'])} sự kiện",
+            highlight=False,
+        )
     console.print(
         "Phân khúc: "
         + " · ".join(f"{row['name']} {number(row['size'])}" for row in result.segments),
