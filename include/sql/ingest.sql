@@ -350,30 +350,32 @@ group by f.survivor, c.channel;
 -- name: append_consent
 -- Only what differs from the CDP's last word; one refusal outweighs any number of grants.
 insert into consent (tenant_id, profile_id, channel, decision, source, evidence)
-select p.tenant_id, p.profile_id, said.channel, said.decision, 'cdp', said.evidence
-from (
+with said as (
     select distinct on (i.ext_id, i.channel)
-        i.ext_id, i.channel, i.decision, i.evidence
+        p.tenant_id, p.profile_id, i.channel, i.decision, i.evidence
     from ingest_consent as i
+    inner join cdp_profiles as p on i.ext_id = p.ext_id
+    where
+        p.tenant_id = %(tenant_id)s
+        and p.ext_id = any(array(select j.ext_id from ingest_consent as j))
+        and (p.lifecycle = 'merged' or not %(only_merged)s)
     order by i.ext_id asc, i.channel asc, i.decision = 'refused' desc, i.evidence = '{}' desc
-) as said
-inner join cdp_profiles as p on said.ext_id = p.ext_id
+)
+
+select s.tenant_id, s.profile_id, s.channel, s.decision, 'cdp', s.evidence
+from said as s
 left join lateral (
     select l.decision
     from consent as l
     where
-        l.tenant_id = p.tenant_id
-        and l.profile_id = p.profile_id
-        and l.channel = said.channel
+        l.tenant_id = s.tenant_id
+        and l.profile_id = s.profile_id
+        and l.channel = s.channel
         and l.source = 'cdp'
     order by l.consent_id desc
     limit 1
 ) as latest on true
-where
-    p.tenant_id = %(tenant_id)s
-    and p.ext_id = any(array(select i.ext_id from ingest_consent as i))
-    and latest.decision is distinct from said.decision
-    and (p.lifecycle = 'merged' or not %(only_merged)s);
+where latest.decision is distinct from s.decision;
 
 -- name: insert_rejects
 -- The same problem is one row; that it is still there is noted once a day.

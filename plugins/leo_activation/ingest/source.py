@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 import orjson
 from arango.client import ArangoClient
 from arango.cursor import Cursor
+from arango.database import StandardDatabase
 from arango.exceptions import ArangoError, ArangoServerError
 from arango.http import DefaultHTTPClient
 from requests import RequestException
@@ -113,20 +115,34 @@ class ArangoSource:
         self._name = f"{database} at {url}"
         self._attempts = attempts
         self._sleep = sleep
-        # Its own retries would multiply with ours and take 18 s to see that a port is closed.
-        http = DefaultHTTPClient(request_timeout=timeout_s, retry_attempts=0)
-        self._client = ArangoClient(
-            url, http_client=http, serializer=_serialise, deserializer=deserialise
-        )
-        self._database = self._patiently(
-            lambda: self._client.db(
+        self._clients: list[ArangoClient] = []
+        self._local = threading.local()
+
+        def connect() -> StandardDatabase:
+            # Its own retries would multiply with ours and take 18 s to see that a port is closed.
+            http = DefaultHTTPClient(request_timeout=timeout_s, retry_attempts=0)
+            client = ArangoClient(
+                url, http_client=http, serializer=_serialise, deserializer=deserialise
+            )
+            self._clients.append(client)
+            return client.db(
                 database, username=username, password=password, auth_method=auth_method
             )
-        )
+
+        self._connect = connect
+        self._patiently(self._database)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        for client in self._clients:
+            client.close()
+
+    def _database(self) -> StandardDatabase:
+        """Return this thread's own client: the library promises nothing about sharing one."""
+        if not hasattr(self._local, "database"):
+            self._local.database = self._connect()
+        database: StandardDatabase = self._local.database
+        return database
 
     def newest(self) -> str | None:
         """Return the latest ``updatedAt``, or None when no profile has one."""
@@ -225,7 +241,7 @@ class ArangoSource:
                 cursor.fetch()
 
     def _open(self, query: str, binds: Document, size: int) -> Cursor:
-        cursor = self._database.aql.execute(
+        cursor = self._database().aql.execute(
             query, bind_vars=binds, batch_size=size, ttl=cast("Any", CURSOR_TTL_S)
         )
         return cast("Cursor", cursor)

@@ -166,7 +166,7 @@ class Store:
             self._copy(cursor, "copy_problems", map(_problem_values, problems))
             counts = cursor.execute(_SQL.upsert_profiles, self._key()).fetchone() or {}
             events = cursor.execute(_SQL.insert_events, self._key()).rowcount
-            consents = self._carry_over(cursor)
+            consents = self._carry_over(cursor, page.rows)
             if any(row.lifecycle == "deleted" for row in page.rows):
                 cursor.execute(_SQL.erase_rejects, self._key())
             cursor.execute(_SQL.insert_rejects, self._key())
@@ -227,9 +227,12 @@ class Store:
         ):
             yield cursor
 
-    def _carry_over(self, cursor: Cursor) -> int:
+    def _carry_over(self, cursor: Cursor, rows: Sequence[ProfileRow]) -> int:
         """Record consent; give survivors the devices and refusals of whom they absorbed."""
-        consents = cursor.execute(_SQL.append_consent, self._key(only_merged=True)).rowcount
+        consents = 0
+        if any(row.lifecycle == "merged" for row in rows):
+            # First those who were merged away: their refusals count for the survivor below.
+            consents += cursor.execute(_SQL.append_consent, self._key(only_merged=True)).rowcount
         if cursor.execute(_SQL.find_families, self._key()).rowcount:
             cursor.execute(_SQL.inherit_push_ids, self._key())
             cursor.execute(_SQL.inherit_web_push_ids, self._key())

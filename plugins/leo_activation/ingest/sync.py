@@ -3,8 +3,8 @@
 Three readings, because the CDP leaves three kinds of traces:
 
 * **delta**: profiles whose ``updatedAt`` moved, in keyset order, with an overlap;
-* **membership**: the members of every segment with their revisions, because joining or leaving a
-  segment does not move ``updatedAt``;
+* **membership**: the members of every segment, because joining or leaving one does not move
+  ``updatedAt``; a fingerprint tells which segments changed, and only those are compared;
 * **full**: the revisions of all profiles, because merges, removals and deletions move nothing else.
 
 A delta run reads the first two; a full run, due once a day, the third, which contains them. Every
@@ -13,11 +13,14 @@ page is one transaction with its watermark, so a run may die anywhere and the ne
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from leo_activation.database import Connection
 from leo_activation.errors import SourceError
@@ -27,9 +30,12 @@ from leo_activation.ingest.store import Page, Store
 
 Mode = Literal["delta", "full"]
 Clock = Callable[[], datetime]
+T = TypeVar("T")
+R = TypeVar("R")
 
 PROFILES = "profiles"
 FULL = "full"
+SEGMENTS = "segments"
 OVERLAP = timedelta(minutes=5)
 FULL_AFTER = timedelta(hours=24)
 PAGE = 2_000
@@ -137,6 +143,19 @@ def sync(
     return report
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """A page between reading and writing.
+
+    :param rows: those of profiles that are gone first, then those that were read.
+    """
+
+    read: int
+    rows: list[ProfileRow]
+    problems: list[Problem]
+    gone: int
+
+
 class _Run:
     """One run: its parts and its running counts."""
 
@@ -195,15 +214,20 @@ class _Run:
         while page := self._source.changed(position, attributes, self._page_size):
             last = page[-1]
             position = Position(last["updatedAt"], last["_key"])
-            self._take(page, self._watermark(position.updated_at))
+            self._take(self._map(page), self._watermark(position.updated_at))
 
     def read_membership(self) -> None:
-        """Compare the members of every segment, read who joined, left or was rewritten."""
-        segments = self._source.segments()
-        for segment in segments:
-            self._store.load_manifest(segment, self._source.members(segment))
-        self._store.list_membership_differences(segments)
-        self._read_work()
+        """Find the segments whose members changed; read who joined, left or was rewritten."""
+        known = self._store.watermark(SEGMENTS) or {}
+        found = {key: _fingerprint(self._source.members(key)) for key in self._source.segments()}
+        changed = [key for key, value in found.items() if known.get(key) != value]
+        if changed:
+            for segment in changed:
+                self._store.load_manifest(segment, self._source.members(segment))
+            self._store.list_membership_differences(changed)
+            self._read_work()
+        if found != known:
+            self._write(Page(watermarks=[(SEGMENTS, found)]))
 
     def finished(self) -> SyncReport:
         """Return the counts and times of the run so far."""
@@ -230,43 +254,43 @@ class _Run:
         return [(PROFILES, {"updated_at": moment})]
 
     def _read_work(self) -> None:
-        for page in self._store.work(self._page_size):
-            present = [key for key, is_gone in page if not is_gone]
-            found = self._source.profiles(present, self._mapping.attributes) if present else []
-            known = {document["_key"] for document in found}
-            # Deleted between the manifest and now counts as deleted.
-            gone = [key for key, _ in page if key not in known]
-            self._take(found, (), gone)
+        """Read and map one page ahead, while PostgreSQL writes the one before."""
+        with closing(_ahead(self._store.work(self._page_size), self._fetch)) as pages:
+            for page in pages:
+                self._take(page)
 
-    def _take(
-        self,
-        documents: list[Document],
-        watermarks: Sequence[tuple[str, dict[str, str]]],
-        gone: Sequence[str] = (),
-    ) -> None:
-        """Map a page, write what differs from the stored rows, count."""
+    def _fetch(self, work: list[tuple[str, bool]]) -> _Mapped:
+        """Read one page of the work list; runs beside the writing and touches only the source."""
+        present = [key for key, is_gone in work if not is_gone]
+        found = self._source.profiles(present, self._mapping.attributes) if present else []
+        known = {document["_key"] for document in found}
+        # Deleted between the manifest and now counts as deleted.
+        return self._map(found, [key for key, _ in work if key not in known])
+
+    def _map(self, documents: list[Document], gone: Sequence[str] = ()) -> _Mapped:
         rows = [erased(key) for key in gone]
         problems: list[Problem] = []
-        rejected = 0
         for document in documents:
             row, found = self._mapping.profile(document, today=self._now.date())
             problems += found
-            if row is None:
-                rejected += 1
-            else:
+            if row is not None:
                 rows.append(row)
-        changed = self._store.changed(rows) if rows else set()
-        rows = [row for row in rows if row.ext_id in changed]
+        return _Mapped(len(documents), rows, problems, len(gone))
+
+    def _take(self, page: _Mapped, watermarks: Sequence[tuple[str, dict[str, str]]] = ()) -> None:
+        """Write what differs from the stored rows, and count."""
+        changed = self._store.changed(page.rows) if page.rows else set()
+        rows = [row for row in page.rows if row.ext_id in changed]
         # The problems of an unchanged profile were noted when it came.
-        noted = [p for p in problems if p.ext_id in changed or p.scope == "document"]
+        noted = [p for p in page.problems if p.ext_id in changed or p.scope == "document"]
+        rejected = page.read + page.gone - len(page.rows)
+        gone = {row.ext_id for row in page.rows[: page.gone]}
+        report = self._report
         self._report = replace(
-            self._report,
-            read=self._report.read + len(documents),
-            rejected=self._report.rejected + rejected,
-            unchanged=self._report.unchanged
-            + len(documents)
-            - rejected
-            - len(changed.difference(gone)),
+            report,
+            read=report.read + page.read,
+            rejected=report.rejected + rejected,
+            unchanged=report.unchanged + page.read - rejected - len(changed - gone),
         )
         self._write(Page(rows, noted, self._events(rows), watermarks))
 
@@ -293,6 +317,33 @@ class _Run:
             problems=report.problems + written.problems,
         )
         self._progress(self.finished())
+
+
+def _ahead(items: Iterable[T], work: Callable[[T], R]) -> Generator[R, None, None]:
+    """Yield ``work(item)`` in order, always one item ahead of the reader.
+
+    ``items`` is iterated by the reader's thread; only ``work`` runs in another one.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting: Future[R] | None = None
+        for item in items:
+            following = pool.submit(work, item)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+
+def _fingerprint(batches: Iterable[list[tuple[str, str]]]) -> str:
+    """Return a fingerprint of a set of members, whatever order they come in and however often."""
+    # A batch may be repeated after a failure, so the hashes are kept: 8 bytes of each key.
+    hashes = {
+        int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest())
+        for batch in batches
+        for key, _ in batch
+    }
+    return f"{len(hashes)}:{sum(hashes) % 2**64:016x}"
 
 
 def _cdp_time(moment: datetime) -> str:

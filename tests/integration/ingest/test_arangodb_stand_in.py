@@ -14,7 +14,7 @@ from arango.exceptions import (
     ArangoServerError,
     CursorNextError,
     DocumentInsertError,
-    DocumentReplaceError,
+    DocumentRevisionError,
 )
 from arango.request import Request
 
@@ -181,7 +181,7 @@ def test_every_write_changes_the_revision_and_the_indices(arango: ArangoProcess)
         assert stored["map"] == {"x": 1, "y": 2}
         assert run(database, "FOR p IN w FILTER p.at == '1' RETURN p") == []
         assert run(database, "FOR p IN w FILTER p.at == '2' RETURN p._key") == ["a"]
-        with pytest.raises(DocumentReplaceError) as caught:
+        with pytest.raises(DocumentRevisionError) as caught:
             collection.replace({"_key": "a", "_rev": first["_rev"]})
         assert (caught.value.http_code, caught.value.error_code) == (412, 1200)
         with pytest.raises(DocumentInsertError) as taken:
