@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from leo_activation.decision.catalogue import Catalogue, parse_catalogue
+from leo_activation.decision.grammar import PlanGrammar
 from leo_activation.decision.parser import Call
-from leo_activation.decision.toolset import PlanGrammar
 
 SHOP: dict[str, Any] = {
     "channels": ["email", "telegram"],

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from leo_activation.decision.grammar import Choice, PlanGrammar
 from leo_activation.decision.model import Adapter, Gemma, Prefix, Rows
 from leo_activation.decision.parser import END_TURN, START_RESPONSE, Call
-from leo_activation.decision.toolset import Choice, PlanGrammar
 
 Encode = Callable[[str], list[int]]
 

@@ -22,6 +22,7 @@ import torch
 from leo_activation.decision.adapter import LoadedAdapter, load_adapter
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.decoding import ChoiceRecord, choose
+from leo_activation.decision.grammar import PlanGrammar
 from leo_activation.decision.model import Gemma, Prefix
 from leo_activation.decision.parser import Call
 from leo_activation.decision.prompt import PROMPT_VERSION, PromptTokenizer, render_prompt
@@ -129,7 +130,7 @@ class Engine:
             self.gemma,
             self._prefix(spec),
             self.tokenizer.suffix_ids(instruction),
-            spec.grammar(instruction),
+            PlanGrammar(spec, instruction),
             self._encode,
             self.adapter.tensors if self.adapter else None,
         )

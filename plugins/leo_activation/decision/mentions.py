@@ -24,13 +24,12 @@ _COMPARISONS: Mapping[str, str] = {
     "gte": r"tro len|it nhat|toi thieu|khong duoi|at least|or more|minimum|tu (?=\d)|from (?=\d)",
     "lte": r"khong qua|khong hon|toi da|nhieu nhat|tro xuong|at most|no more than|up to"
     r"|(?<!chua )den (?=\d)|or less",
-    "gt": r"(?<!khong )(?:tren|(?<!it )(?<!nho )hon(?! nua)|vuot|qua (?=\d))|over|above|(?<!no )more than",
+    "gt": r"(?<!khong )(?:tren|(?<!it )(?<!nho )hon(?! nua)|vuot|qua (?=\d))|over|above"
+    r"|(?<!no )more than",
     "lt": r"(?<!khong )duoi|chua (?:den|toi|day)|(?:it|nho) hon|less than|under|below|fewer",
     "eq": r"(?:dung|bang|exactly) (?=\d)",
 }
-_NEGATED = (
-    r"tru|ngoai|khong|ko|k|chua|chang|except|unless|but|not|don t|doesn t|isn t|aren t|without|non"
-)
+_NEGATED = r"tru|ngoai|dung gui|khong|ko|k|chua|chang|except|unless|but|not|don t|doesn t|isn t|aren t|without|non"
 _REST = (
     r"con lai|nguoc lai|khac|neu khong|con khong|khong thi|otherwise|rest|others?|remaining|else"
     r"|everyone|everybody"
@@ -40,6 +39,7 @@ _ELSE = (
     r"con lai(?! (?:duoi|tren|it|hon|cua|\d))|nguoc lai|khong thi|con khong|nhung nguoi khac"
     r"|otherwise|the rest|remaining|(?:all|the) others|everyone else"
 )
+_EXCEPTION = r"tru|dung gui|ngoai tru|except|unless|(?:everyone|everybody|all|anyone) but"
 _CHANNELS = {
     "email": r"e ?mails?|mails?|thu dien tu",
     "telegram": r"telegram|tele",
@@ -49,6 +49,7 @@ _CHANNELS = {
 }
 _EITHER = r"hoac|hay|or|va|and|lan|cung|deu"
 _CHOICE = r"hoac|hay|or"
+_SEVERAL = r"va|lan|cung|vua|both|and(?! then)"
 _KNOWN = r"co thong tin|biet|khong ro|thieu|chua co|da co|known|missing|unknown"
 # A candidate stays that has this share of the best one's score, or a pair of words of its own.
 _MATCH_SHARE = 0.6
@@ -66,11 +67,13 @@ class Mentions:
         self.words = _WORD.findall(fold(sentence))
         self.text = " ".join(self.words)
         self._pairs = set(zip(self.words, self.words[1:], strict=False))
-        self.has_rest = self._says(_REST)
         self.has_else = self._says(_ELSE)
-        self.has_negation = self.has_rest or self.has_else or self._says(_NEGATED)
+        self.has_exception = self._says(_EXCEPTION)
+        first_half = re.sub(rf"\b(?:{_ELSE})\b", " ", self.text)
+        self.has_negation = re.search(rf"\b(?:{_NEGATED}|{_REST})\b", first_half) is not None
         self.has_alternatives = self._says(_EITHER)
         self.has_choice = self._says(_CHOICE)
+        self.has_several = self._says(_SEVERAL)
         self.asks_for_knowledge = self._says(_KNOWN)
         self.comparisons = [name for name, words in _COMPARISONS.items() if self._says(words)]
 
@@ -78,23 +81,24 @@ class Mentions:
         return re.search(rf"\b(?:{pattern})(?:\b|(?<=\s))", self.text) is not None
 
     def operators(self, fitting: Sequence[str], negations: Mapping[str, str]) -> list[str]:
-        """Return the operators that the words leave possible.
+        """Return the operators that the words leave possible in the first branch.
 
         :param fitting: those of the attribute's type.
-        :param negations: each operator's opposite, which the rest of the customers needs.
+        :param negations: each operator's opposite.
         """
         left = [name for name in fitting if self._possible(name)]
         said = set(self.comparisons)
         if said & set(left) and "gt" in left:
             if self.has_negation:
                 said |= {negations[name] for name in said}
-            left = [name for name in left if name in said]
-        return left
+            return [name for name in left if name in said]
+        opposites = [name for name in left if name in ("ne", "not_contains")]
+        return opposites if self.has_exception and opposites and "gt" not in left else left
 
     def _possible(self, operator: str) -> bool:
         match operator:
             case "ne" | "not_contains":
-                return self.has_negation
+                return self.has_negation or self.has_exception
             case "in":
                 return self.has_alternatives
             case "exists":
@@ -102,13 +106,20 @@ class Mentions:
             case _:
                 return True
 
+    def says_all(self, text: str) -> bool:
+        """Tell whether every telling word of a text is in the sentence, in one piece or not."""
+        words = [word for word in _WORD.findall(fold(text)) if word not in _COMMON]
+        return len(words) > 1 and set(words) <= set(self.words)
+
     def channels(self, allowed: Sequence[str]) -> list[str]:
         """Return the channels that the sentence names, or all when it names none."""
         return self._named_channels(allowed) or list(allowed)
 
     def has_one_message(self, channels: Sequence[str]) -> bool:
         """Tell whether the sentence speaks of one message only, so that its words are about it."""
-        return not self.has_else and len(self._named_channels(channels)) < 2
+        patterns = (_CHANNELS.get(name, re.escape(name)) for name in channels)
+        named = sum(len(re.findall(rf"\b(?:{pattern})\b", self.text)) for pattern in patterns)
+        return not self.has_else and named < 2
 
     def _named_channels(self, allowed: Sequence[str]) -> list[str]:
         return [name for name in allowed if self._says(_CHANNELS.get(name, re.escape(name)))]

@@ -49,11 +49,13 @@ class Quantity:
     :param kind: what the words around it say it is.
     :param value: the number; minutes for a duration.
     :param start: where it begins in the folded text.
+    :param after: the word that follows it: "20 buổi" is a number of "buoi".
     """
 
     kind: Kind
     value: int
     start: int
+    after: str = ""
 
 
 def fold(text: str) -> str:
@@ -99,7 +101,7 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return None, index + 1
     if spelled and word in {"a", "an"}:
         return None, index + 1
-    return Quantity("plain", round(number), start), after
+    return Quantity("plain", round(number), start, unit), after
 
 
 def _duration(

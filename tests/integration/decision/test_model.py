@@ -15,9 +15,10 @@ from transformers import Gemma3ForCausalLM, PreTrainedTokenizerFast
 from leo_activation.decision.adapter import load_adapter
 from leo_activation.decision.decoding import choose
 from leo_activation.decision.engine import Engine
+from leo_activation.decision.grammar import PlanGrammar
 from leo_activation.decision.parser import parse_calls
 from leo_activation.decision.prompt import render_prompt
-from leo_activation.decision.toolset import PlanGrammar, ToolSpec
+from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.training.data import make_example, make_world
 from leo_activation.decision.training.trainer import Recipe, train
 from leo_activation.decision.validation import accept_output
@@ -72,7 +73,7 @@ def test_hidden_states_equal_transformers_with_and_without_the_prefix(
 def test_the_bare_model_chooses_what_transformers_scores_highest(
     engine: Engine, oracle: Gemma3ForCausalLM
 ) -> None:
-    grammar = SPEC.grammar(SENTENCE)
+    grammar = PlanGrammar(SPEC, SENTENCE)
     prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC))
     suffix = engine.tokenizer.suffix_ids(SENTENCE)
     decoded = choose(engine.gemma, prefix, suffix, grammar, engine.tokenizer.encode, None)
@@ -90,7 +91,7 @@ def test_the_bare_model_chooses_what_transformers_scores_highest(
 def test_pieces_are_encoded_as_the_whole_turn_would_be(engine: Engine) -> None:
     rng = random.Random(7)  # noqa: S311
     for _ in range(200):
-        text, ids = random_turn(engine, SPEC.grammar(SENTENCE), rng)
+        text, ids = random_turn(engine, PlanGrammar(SPEC, SENTENCE), rng)
         assert engine.tokenizer.encode(text) == ids
         assert engine.tokenizer.decode(ids) == text
 
@@ -133,7 +134,7 @@ def test_an_independent_grammar_accepts_every_walk_and_refuses_mutations(
     grammar = llguidance.LLMatcher.grammar_from_lark(" ".join(LARK.split("\n    ")))
     rng = random.Random(11)  # noqa: S311
     for _ in range(60):
-        _, ids = random_turn(engine, SPEC.grammar(SENTENCE), rng)
+        _, ids = random_turn(engine, PlanGrammar(SPEC, SENTENCE), rng)
         matcher = LLMatcher(referee, grammar)
         assert matcher.consume_tokens(ids), matcher.get_error()
         assert matcher.is_accepting()

@@ -42,6 +42,7 @@ class PreparedGateway:
     """
 
     def __init__(self, *plan: Call) -> None:
+        """Keep the plan."""
         self.plan = list(plan)
         self.asked: list[Catalogue] = []
 

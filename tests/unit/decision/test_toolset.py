@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from leo_activation.decision.catalogue import parse_catalogue
 from leo_activation.decision.decoding import plan_labels
+from leo_activation.decision.grammar import PlanGrammar
 from leo_activation.decision.parser import Call, parse_calls, render_calls
 from leo_activation.decision.prompt import clean_instruction, developer_turn, render_prompt
 from leo_activation.decision.toolset import ToolSpec
@@ -26,7 +27,7 @@ SPEC = ToolSpec(shop())
 def test_every_walk_of_the_grammar_is_a_plan_that_renders_back(
     data: st.DataObject, sentence: str
 ) -> None:
-    labels, text = data.draw(walks(SPEC.grammar(sentence)))
+    labels, text = data.draw(walks(PlanGrammar(SPEC, sentence)))
     plan = accept_output(SPEC, text)
     as_written = [Call(call.name, _as_strings(call.arguments)) for call in plan]
     assert render_calls(as_written) == text
@@ -46,7 +47,7 @@ def _as_strings(arguments: Any) -> dict[str, Any]:
 def test_every_walk_sends_something_last_or_nothing_at_all(
     data: st.DataObject, sentence: str
 ) -> None:
-    calls = parse_calls(data.draw(walks(SPEC.grammar(sentence)))[1])
+    calls = parse_calls(data.draw(walks(PlanGrammar(SPEC, sentence)))[1])
     assert not calls or calls[-1].name == "send_notification"
     assert len(calls) <= SPEC.functions["max_calls"]
 
@@ -77,26 +78,26 @@ def test_the_prompt_holds_the_trigger_sentence_and_one_bos() -> None:
 
 
 def test_numbers_come_from_the_sentence_and_fit_the_unit() -> None:
-    grammar = SPEC.grammar("khách 30 tuổi chưa mua 2 tháng, chi trên 3 triệu, chờ 2 giờ")
-    offered = {item.name: grammar.values(item) for item in SPEC.catalogue.attributes}
+    grammar = PlanGrammar(SPEC, "khách 30 tuổi chưa mua 2 tháng, chi trên 3 triệu, chờ 2 giờ")
+    offered = {item.name: grammar.offers.values(item.name) for item in SPEC.catalogue.attributes}
     assert offered["total_spent_vnd"] == ["3000000"]
     assert offered["recency_days"] == ["60"]
     assert offered["age"] == ["30"]
 
 
 def test_without_a_duration_no_wait_can_be_written() -> None:
-    assert not _allows(SPEC.grammar("Gửi email"), [wait(60), send()])
-    assert _allows(SPEC.grammar("Chờ 1 giờ rồi gửi email"), [wait(60), send()])
+    assert not _allows(PlanGrammar(SPEC, "Gửi email"), [wait(60), send()])
+    assert _allows(PlanGrammar(SPEC, "Chờ 1 giờ rồi gửi email"), [wait(60), send()])
 
 
 def test_a_template_is_offered_only_on_its_channels() -> None:
-    grammar = SPEC.grammar("Gửi Telegram")
+    grammar = PlanGrammar(SPEC, "Gửi Telegram")
     assert _allows(grammar, [send("telegram", "nhac")])
     assert not _allows(grammar, [send("email", "nhac")])
 
 
 def test_a_list_may_name_each_value_once() -> None:
-    grammar = SPEC.grammar("VIP hoặc khách mới")
+    grammar = PlanGrammar(SPEC, "VIP hoặc khách mới")
     assert _allows(grammar, [check("segments", "in", ["vip", "new_buyers"]), send()])
     assert not _allows(grammar, [check("segments", "in", ["vip", "vip"]), send()])
 

@@ -13,14 +13,16 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from leo_activation.decision.adapter import MANIFEST, load_adapter, write_manifest
 from leo_activation.decision.catalogue import Attribute, Catalogue, parse_catalogue
 from leo_activation.decision.engine import Engine
+from leo_activation.decision.offers import Offers
 from leo_activation.decision.parser import Call
-from leo_activation.decision.quantities import fold
+from leo_activation.decision.quantities import find_quantities, fold
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.weights import PreparedModel
 from leo_activation.paths import PROMPTS_FOLDER
@@ -60,11 +62,29 @@ def read_cases() -> list[Case]:
 
 
 def is_exact(expected: Sequence[Call], actual: Sequence[Call]) -> bool:
-    """Tell whether two plans are the same call by call; ``*`` fits any template."""
+    """Tell whether two plans are the same call by call; ``*`` fits any template.
+
+    The order of checks that all must hold means nothing, so it is not compared.
+    """
     return len(expected) == len(actual) and all(
         one.name == other.name and _fits(one.arguments, other.arguments)
-        for one, other in zip(expected, actual, strict=True)
+        for one, other in zip(_ordered(expected), _ordered(actual), strict=True)
     )
+
+
+def _ordered(plan: Sequence[Call]) -> list[Call]:
+    """Return a plan with neighbouring checks, and the members of a list, in a fixed order."""
+    ordered: list[Call] = []
+    for name, run in groupby(plan, key=lambda call: call.name):
+        calls = [Call(call.name, _sorted_lists(call.arguments)) for call in run]
+        ordered += sorted(calls, key=repr) if name == "check_condition" else calls
+    return ordered
+
+
+def _sorted_lists(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: sorted(value) if isinstance(value, list) else value for key, value in arguments.items()
+    }
 
 
 def _fits(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> bool:
@@ -193,7 +213,7 @@ def keyword_plan(instruction: str, catalogue: Catalogue) -> list[Call]:
         return []
     check = _keyword_check(instruction, text, catalogue)
     wait = [Call("wait_duration", {"minutes": item.value})
-            for item in ToolSpec(catalogue).grammar(instruction).quantities
+            for item in find_quantities(instruction)
             if item.kind == "duration" and not check][:1]  # fmt: skip
     plan = [*([check] if check else []), *wait, _keyword_send(channels[0], text, catalogue)]
     if check and len(channels) > 1 and _ELSE.search(text):
@@ -209,7 +229,7 @@ def _keyword_send(channel: str, text: str, catalogue: Catalogue) -> Call:
 
 
 def _keyword_check(instruction: str, text: str, catalogue: Catalogue) -> Call | None:
-    grammar = ToolSpec(catalogue).grammar(instruction)
+    offers = Offers(ToolSpec(catalogue), instruction)
     for attribute in catalogue.attributes:
         for value in attribute.values:
             if any(name and fold(name) in text for name in (value.name, value.label)):
@@ -217,7 +237,7 @@ def _keyword_check(instruction: str, text: str, catalogue: Catalogue) -> Call | 
                 call = _check(attribute, operator, value.name)
                 return _negate(call, catalogue) if _NOT.search(text) else call
     for attribute in catalogue.attributes:
-        offered = grammar.values(attribute)
+        offered = offers.values(attribute.name)
         if attribute.type == "number" and offered and fold(attribute.label) in text:
             for operator, words in _COMPARED:
                 if re.search(words, text):

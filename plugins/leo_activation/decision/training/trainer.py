@@ -21,6 +21,7 @@ from torch import Tensor
 
 from leo_activation.decision.adapter import new_adapter, save_adapter
 from leo_activation.decision.decoding import Encode, Fork, forks, plan_labels
+from leo_activation.decision.grammar import PlanGrammar
 from leo_activation.decision.model import Adapter, Gemma, Prefix
 from leo_activation.decision.prompt import PromptTokenizer
 from leo_activation.decision.toolset import ToolSpec
@@ -66,7 +67,7 @@ def encode_example(
     """Return the tokens of an example and the choices in it."""
     suffix = tokenizer.suffix_ids(example.instruction)
     labels = list(plan_labels(example.plan))
-    written, found = forks(spec.grammar(example.instruction), labels, encode)
+    written, found = forks(PlanGrammar(spec, example.instruction), labels, encode)
     # What follows the last choice cannot change the loss.
     return Row([*suffix, *written[: found[-1].after]], len(suffix), found)
 
