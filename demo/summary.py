@@ -250,6 +250,17 @@ def reasons(row: Mapping[str, Any]) -> tuple[str, str | None]:
     return row["status"], row["reason"]
 
 
+def newest_quality_pages() -> list[str]:
+    """Return the newest report of the ledger for each tenant, relative to the reports folder."""
+    found = []
+    for tenant in TENANTS:
+        pages = list((reports_folder() / "quality" / tenant / "ledger_out").rglob("report.html"))
+        if pages:
+            newest = max(pages, key=lambda page: page.stat().st_mtime)
+            found.append(newest.relative_to(reports_folder()).as_posix())
+    return found
+
+
 def show_addresses(console: Console, ports: Mapping[str, int]) -> None:
     """Print where to look further."""
     at = urls(ports)
@@ -257,6 +268,7 @@ def show_addresses(console: Console, ports: Mapping[str, int]) -> None:
     table = Table(show_header=False, box=None, title="Xem tiếp", title_justify="left")
     table.add_row("Airflow", at["airflow"], f"admin / {password}")
     table.add_row("dbt docs", f"{at['reports']}/dbt/", "")
-    table.add_row("Data Docs", f"{at['reports']}/quality/", str(reports_folder() / "quality"))
+    for page in newest_quality_pages():
+        table.add_row("Data Docs", f"{at['reports']}/{page}", "")
     table.add_row("Hộp thư thử", at["smtp"], "")
     console.print(table, highlight=False)

@@ -17,7 +17,7 @@ FORM = {
     "segment": "active_customers",
     "instruction": "Gửi email tri ân nếu là khách VIP",
     "campaign_code": "tri-an",
-    "channels": ["email"],
+    "channels": ["email", "telegram"],
 }
 OUTCOMES = """
 select m.ext_id, d.delivery_status::text as status, d.skip_reason as reason
@@ -52,6 +52,28 @@ def outcomes(shop, run_id: str, tenant: str = "tenant_a") -> dict[str, tuple[str
     with tenant_transaction(shop.runtime, tenant) as cursor:
         rows = cursor.execute(OUTCOMES, (run_id,)).fetchall()
     return {row["ext_id"]: (row["status"], row["reason"]) for row in rows}
+
+
+def test_instruction_becomes_a_plan_of_checked_calls(shop, first_run):
+    with tenant_transaction(shop.runtime, "tenant_a") as cursor:
+        row = cursor.execute(
+            "select verdict, plan from campaign_plan where run_id = %s", (first_run,)
+        ).fetchone()
+    assert row["verdict"] == "accepted"
+    assert [call["name"] for call in row["plan"]] == ["check_condition", "send_notification"]
+    assert row["plan"][0]["arguments"] == {
+        "attribute": "segments",
+        "operator": "contains",
+        "value": "vip",
+    }
+
+
+def test_customers_are_in_the_segments_that_their_purchases_say(shop, segments):
+    with tenant_transaction(shop.runtime, "tenant_a") as cursor:
+        rows = cursor.execute(
+            "select ext_id from analytics.segment_membership where segment_key = 'vip'"
+        ).fetchall()
+    assert {row["ext_id"] for row in rows} == {f"khach-{number:02}" for number in range(4)}
 
 
 def test_every_member_has_the_outcome_that_the_instruction_calls_for(shop, first_run):
@@ -97,4 +119,6 @@ def test_reconciling_a_settled_ledger_succeeds(shop, first_run, run_dag):
 
 def test_quality_report_is_written_for_people(shop, first_run):
     folder = shop.home / "reports" / "quality" / "tenant_a" / "ledger_out"
-    assert (folder / "latest.html").read_text(encoding="utf-8").startswith("<!")
+    pages = list(folder.rglob("report.html"))
+    assert pages
+    assert "tenant_a" in pages[0].read_text(encoding="utf-8")
