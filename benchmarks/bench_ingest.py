@@ -53,7 +53,7 @@ set lifecycle = excluded.lifecycle, merged_into_ext_id = excluded.merged_into_ex
     segments = excluded.segments, raw_attributes = excluded.raw_attributes,
     source_rev = excluded.source_rev, content_hash = excluded.content_hash,
     {", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)}
-"""
+"""  # noqa: S608
 _INSERT_CONSENT = """
 insert into consent (tenant_id, profile_id, channel, decision, source)
 values (%(tenant)s, deterministic_id('profile', %(tenant)s, %(ext_id)s), %(channel)s,
@@ -123,7 +123,8 @@ class UsualWay:
         return {
             **row.columns, "segments": orjson.dumps(row.columns["segments"]).decode(),
             "tenant": self._tenant, "ext_id": row.ext_id, "lifecycle": row.lifecycle,
-            "merged_into": row.merged_into_ext_id, "full_name": row.full_name, "raw": row.raw,
+            "merged_into": row.merged_into_ext_id, "full_name": row.full_name,
+            "raw": row.raw.replace("\\u0000", ""),
             "rev": row.source_rev, "hash": row.content_hash,
         }  # fmt: skip
 
