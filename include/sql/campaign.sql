@@ -17,6 +17,7 @@ select
     p.verdict,
     p.verdict_reason,
     p.plan,
+    p.catalogue,
     p.model,
     p.latency_ms,
     p.attempts

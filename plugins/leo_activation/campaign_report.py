@@ -5,11 +5,15 @@ Counts only: a report travels through Airflow and mail, so it names no customer.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from leo_activation.database import Connection, tenant_transaction
+from leo_activation.decision.catalogue import parse_catalogue
+from leo_activation.decision.parser import plan_from_document
+from leo_activation.decision.summary import describe_plan
 from leo_activation.errors import LeoError
 from leo_activation.queries import load_queries
 
@@ -35,6 +39,7 @@ REASON_WORDS = {
     "already_sent": "đã nhận chiến dịch này",
     "dry_run": "chạy thử",
     "not_approved": "không được duyệt",
+    "campaign_cancelled": "chiến dịch đã hủy",
 }
 
 
@@ -50,6 +55,13 @@ class CampaignReport:
     header: dict[str, Any]
     outcomes: list[dict[str, Any]]
     templates: list[dict[str, Any]]
+
+    def understood(self) -> list[str]:
+        """Return how the model understood the instruction, in words; empty without a plan."""
+        if self.header["plan"] is None:
+            return []
+        calls = plan_from_document(self.header["plan"])
+        return describe_plan(calls, parse_catalogue(self.header["catalogue"]))
 
     def count(self, *statuses: str) -> int:
         """Return how many messages are in any of the statuses."""
@@ -113,31 +125,44 @@ def number(value: int) -> str:
     return f"{value:,}".replace(",", ".")
 
 
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+!|~^$&-])")
+
+
+def plain(text: object) -> str:
+    """Return text so that Markdown shows it and obeys none of it."""
+    return _MARKDOWN.sub(r"\\\1", " ".join(str(text).split()))
+
+
 def markdown(report: CampaignReport) -> str:
     """Return the report as Markdown for the approval page and the task's log."""
     head = report.header
     lines = [
-        f"**Phân khúc** {head['segment_name']} · **{number(head['member_count'])}** khách "
-        f"· **chiến dịch** `{head['campaign_code']}`",
+        f"**Phân khúc** {plain(head['segment_name'])} · **{number(head['member_count'])}** khách "
+        f"· **chiến dịch** {plain(head['campaign_code'])}",
         "",
-        f"**Chỉ dẫn** {head['instruction'] or '(chưa biên dịch)'}",
+        f"**Chỉ dẫn** {plain(head['instruction'] or '(chưa biên dịch)')}",
+        "",
+        "**AI hiểu là**",
+        "",
+        *[f"{n}. {plain(line)}" for n, line in enumerate(report.understood(), 1)],
+        *([] if report.understood() else [plain(head["verdict_reason"] or "không có việc gì")]),
         "",
         "| Kênh | Kết quả | Số tin |",
         "| --- | --- | ---: |",
         *(
-            f"| {row['channel'] or '–'} | {describe_outcome(row['status'], row['reason'])} "
+            f"| {row['channel'] or '–'} | {plain(describe_outcome(row['status'], row['reason']))} "
             f"| {number(row['messages'])} |"
             for row in report.outcomes
         ),
     ]
     for row in report.templates:
-        quoted = "\n".join(f"> {line}" for line in row["body_text"].strip().splitlines())
-        title = f" “{row['subject']}”" if row["subject"] else ""
+        title = f" “{plain(row['subject'])}”" if row["subject"] else ""
         lines += [
             "",
-            f"**{row['channel']} · {row['template_id']}**{title} → {number(row['messages'])} khách",
+            f"**{row['channel']} · {plain(row['template_id'])}**{title} "
+            f"→ {number(row['messages'])} khách",
             "",
-            quoted,
+            *(f"> {plain(line)}  " for line in row["body_text"].strip().splitlines()),
         ]
     return "\n".join(lines)
 

@@ -46,7 +46,12 @@ def snapshot_page(report: CampaignReport, samples: Sequence[Mapping[str, Any]]) 
     return (
         _environment()
         .get_template("snapshot.html")
-        .render(head=report.header, outcomes=report.outcomes, samples=samples)
+        .render(
+            head=report.header,
+            understood=report.understood(),
+            outcomes=report.outcomes,
+            samples=samples,
+        )
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from leo_activation.decision.catalogue import Attribute, Catalogue
 from leo_activation.decision.interpreter import Outcome, Send
+from leo_activation.decision.parser import Call
 
 _CHANNELS = {
     "email": "email", "telegram": "Telegram", "zalo": "Zalo", "push": "thông báo đẩy", "sms": "SMS",
@@ -32,6 +33,41 @@ def summarise(outcome: Outcome, catalogue: Catalogue) -> str:
         return f"Gửi {what} vì {because}." if because else f"Gửi {what}."
     failed = [step for step in told if step["result"] == "false"]
     return f"Không gửi: {_joined(_fact(step, catalogue) for step in failed)}."
+
+
+def describe_plan(plan: Iterable[Call], catalogue: Catalogue) -> list[str]:
+    """Return how the instruction was understood, one line for each call of the plan."""
+    return [_DESCRIBE[call.name](call.arguments, catalogue) for call in plan]
+
+
+def _describe_check(arguments: Mapping[str, Any], catalogue: Catalogue) -> str:
+    attribute = catalogue.attribute(arguments["attribute"]) or Attribute(
+        str(arguments["attribute"]), "text"
+    )
+    label, operator = attribute.label or attribute.name, arguments["operator"]
+    if operator == "exists":
+        return f"Nếu có {label}:"
+    if operator in ("contains", "not_contains"):
+        negation = "không " if operator == "not_contains" else ""
+        verb = "khách {}thuộc nhóm" if attribute.name == "segments" else label + " {}có"
+        return f"Nếu {verb.format(negation)} «{_value(attribute, arguments['value'])}»:"
+    return f"Nếu {label} {_wanted(attribute, arguments)}:"
+
+
+def _describe_send(arguments: Mapping[str, Any], catalogue: Catalogue) -> str:
+    send = Send(0, arguments["channel"], arguments["template_id"], {}, 0)
+    return f"Gửi {_message(send, catalogue)}."
+
+
+def _describe_wait(arguments: Mapping[str, Any], _catalogue: Catalogue) -> str:
+    return f"Chờ {duration(arguments['minutes'])}."
+
+
+_DESCRIBE = {
+    "check_condition": _describe_check,
+    "send_notification": _describe_send,
+    "wait_duration": _describe_wait,
+}
 
 
 def _joined(parts: Iterable[str]) -> str:

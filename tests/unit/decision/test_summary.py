@@ -8,7 +8,7 @@ import pytest
 
 from leo_activation.decision.interpreter import run_plan
 from leo_activation.decision.parser import Call
-from leo_activation.decision.summary import NO_CALL, duration, summarise
+from leo_activation.decision.summary import NO_CALL, describe_plan, duration, summarise
 from tests.support.catalogues import check, send, shop, wait
 
 VIP = check("segments", "contains", "vip")
@@ -55,3 +55,24 @@ def test_the_sentence_says_what_is_sent_and_why(
 
 def test_durations_use_the_largest_unit_that_fits() -> None:
     assert [duration(n) for n in (45, 60, 90, 1_440)] == ["45 phút", "1 giờ", "90 phút", "1 ngày"]
+
+
+def test_a_plan_is_told_as_it_was_understood_before_anyone_approves_it() -> None:
+    plan = [
+        VIP,
+        check("total_spent_vnd", "gte", 3_000_000),
+        wait(90),
+        send("email", "tri_an_vip"),
+        check("segments", "not_contains", "vip"),
+        check("age", "exists", True),
+        send("telegram", "nhac"),
+    ]
+    assert describe_plan(plan, shop()) == [
+        "Nếu khách thuộc nhóm «Khách VIP»:",
+        "Nếu tổng chi tiêu từ 3.000.000 ₫:",
+        "Chờ 90 phút.",
+        "Gửi email «Thư tri ân khách VIP».",
+        "Nếu khách không thuộc nhóm «Khách VIP»:",
+        "Nếu có tuổi:",
+        "Gửi Telegram «Nhắc mua lại».",
+    ]
