@@ -104,7 +104,7 @@ def main() -> None:
         camera.take("campaign-form", "/dags/campaign_run", open_form)
         camera.take("campaign-run", f"/dags/campaign_run/runs/{run_id}")
         camera.take("snapshot", snapshot_page(client, run_id))
-        page.click("a[href*='/leo/journey/']")
+        page.click("a[href*='journey/']")
         page.wait_for_load_state("networkidle")
         page.screenshot(path=str(PICTURES / "journey.png"))
         page.goto(urls(ports)["smtp"], wait_until="networkidle")
