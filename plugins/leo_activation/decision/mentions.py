@@ -29,7 +29,10 @@ _COMPARISONS: Mapping[str, str] = {
     "lt": r"(?<!khong )duoi|chua (?:den|toi|day)|(?:it|nho) hon|less than|under|below|fewer",
     "eq": r"(?:dung|bang|exactly) (?=\d)",
 }
-_NEGATED = r"tru|ngoai|dung gui|khong|ko|k|chua|chang|except|unless|but|not|don t|doesn t|isn t|aren t|without|non"
+_NEGATED = (
+    r"tru|ngoai|dung gui|khong|ko|k|chua|chang|except|unless|but|not|don t|doesn t|isn t|aren t"
+    r"|without|non"
+)
 _REST = (
     r"con lai|nguoc lai|khac|neu khong|con khong|khong thi|otherwise|rest|others?|remaining|else"
     r"|everyone|everybody"

