@@ -1,13 +1,14 @@
 # One image for every process of the platform: Airflow's, the gateway's and `leo db init`.
 FROM python:3.11.11-slim-bookworm AS builder
 
-# The CPU build of torch is a tenth of the size; leave the argument empty for a GPU machine.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Extra words for pip, for instance to take PyTorch's CPU build, a tenth of the size, from the place
+# that PyTorch's "Get started" page names.
+ARG PIP_ARGS=""
 
 RUN python -m venv /opt/venv
-COPY requirements.txt /tmp/requirements.txt
+COPY requirements.txt .
 RUN /opt/venv/bin/pip install --no-cache-dir \
-    ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r /tmp/requirements.txt
+    ${PIP_ARGS} -r requirements.txt
 
 FROM python:3.11.11-slim-bookworm
 

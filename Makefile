@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-# Extra words for pip, e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu".
+# Extra words for pip, e.g. to take PyTorch from the place of its CPU builds.
 PIP_ARGS ?=
 # Extra words for pytest, e.g. ARGS="tests/unit -k plan".
 ARGS ?=
