@@ -77,7 +77,7 @@ class Summary:
         return summary
 
     def show(self, console: Console, steps: Steps) -> None:
-        """Print the summary of the issue: figures first, then two journeys, then where to look."""
+        """Print figures first, then two journeys, then where to look."""
         for result in self.results:
             show_tenant(console, result)
         show_journeys(console, self.results)
