@@ -802,7 +802,8 @@ create table if not exists delivery_log (
     task_id uuid not null,
     snapshot_id uuid,
     campaign_id uuid not null,
-    -- Which call of the plan asked for it.
+    -- How many messages to this customer on the same channel the plan sends before it; not the
+    -- place of the call, which moves when the model words the same wish in another way.
     step smallint not null default 0,
     -- NULL only for a member to whom nothing was to be sent.
     channel text,

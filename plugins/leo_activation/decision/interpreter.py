@@ -8,6 +8,7 @@ or of another type makes its condition false, with the reason in the trace.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,7 +21,9 @@ from leo_activation.decision.parser import Call
 class Send:
     """A message that the plan wants sent.
 
-    :param step: index of the call in the plan.
+    :param step: how many messages on the same channel come before it in the branch that runs. It
+        is part of the message's identity, so it must not move when the model words the same wish
+        with another check more or less.
     :param after_minutes: how long after the decision.
     """
 
@@ -98,19 +101,22 @@ def _actions(branch: Sequence[tuple[int, Call]]) -> list[Call]:
 def _sends(branch: Sequence[tuple[int, Call]]) -> list[Send]:
     found: list[Send] = []
     minutes = 0
-    for index, call in branch:
+    before: Counter[str] = Counter()
+    for _, call in branch:
         if call.name == "wait_duration":
             waited = call.arguments.get("minutes")
             minutes += waited if isinstance(waited, int) and waited > 0 else 0
         elif call.name == "send_notification":
-            channel, template = call.arguments.get("channel"), call.arguments.get("template_id")
+            channel = str(call.arguments.get("channel"))
+            template = call.arguments.get("template_id")
             params = call.arguments.get("params")
             found.append(
                 Send(
-                    index, str(channel), str(template),
+                    before[channel], channel, str(template),
                     dict(params) if isinstance(params, Mapping) else {}, minutes,
                 )
             )  # fmt: skip
+            before[channel] += 1
     return found
 
 

@@ -194,7 +194,7 @@ def test_a_wait_delays_the_message_and_is_due(shop: Connection) -> None:
     (task,) = rows(shop, "select distinct due_at, status::text from agent_task")
     assert task == {"due_at": NOW + timedelta(hours=2), "status": "decided"}
     (delivery,) = rows(shop, "select distinct not_before, step from delivery_log")
-    assert delivery == {"not_before": NOW + timedelta(hours=2), "step": 1}
+    assert delivery == {"not_before": NOW + timedelta(hours=2), "step": 0}
 
 
 def test_no_call_skips_everyone_and_says_so(shop: Connection) -> None:

@@ -49,10 +49,17 @@ def test_all_checks_of_a_branch_must_hold() -> None:
     assert [step["result"] for step in outcome.steps] == ["true", "false", "gated"]
 
 
+def test_identity_of_a_message_survives_another_wording_of_the_plan() -> None:
+    short = run_plan([VIP, send()], FACTS)
+    longer = run_plan([VIP, VIP, wait(1), send()], FACTS)
+    other_branch = run_plan([check("city", "eq", "Đà Nẵng"), send("telegram"), VIP, send()], FACTS)
+    assert {run.sends[0].step for run in (short, longer, other_branch)} == {0}
+
+
 def test_waits_add_up_and_delay_what_follows_only() -> None:
     plan = [send("telegram"), wait(60), send("email"), wait(30), send("email", "tri_an_vip")]
     outcome = run_plan(plan, {})
-    assert [(item.step, item.after_minutes) for item in outcome.sends] == [(0, 0), (2, 60), (4, 90)]
+    assert [(item.step, item.after_minutes) for item in outcome.sends] == [(0, 0), (0, 60), (1, 90)]
 
 
 def test_a_plan_without_calls_is_no_decision() -> None:
