@@ -7,7 +7,6 @@ select
     s.segment_key,
     s.segment_name,
     s.member_count,
-    encode(s.members_sha256, 'hex') as members_sha256,
     s.definition_hash,
     s.source_watermark,
     s.created_at,
@@ -20,7 +19,8 @@ select
     p.catalogue,
     p.model,
     p.latency_ms,
-    p.attempts
+    p.attempts,
+    encode(s.members_sha256, 'hex') as members_sha256
 from segment_snapshot as s
 inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
 left join campaign_plan as p on s.tenant_id = p.tenant_id and s.run_id = p.run_id
@@ -37,7 +37,7 @@ select
 from delivery_log as d
 where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s
 group by d.channel, d.delivery_status, d.skip_reason
-order by messages desc, d.channel, status, reason;
+order by messages desc, d.channel asc, status asc, reason asc;
 
 -- name: queued_templates
 -- What the approver is asked to let out: each text once, with how many would get it.
@@ -49,7 +49,7 @@ where
     and d.snapshot_id = %(snapshot_id)s
     and d.delivery_status in ('queued', 'retry')
 group by d.channel, d.template_id, t.subject, t.body_text
-order by messages desc, d.channel, d.template_id;
+order by messages desc, d.channel asc, d.template_id asc;
 
 -- name: sample_members
 -- A few members of each outcome, so that a person can look at real journeys.

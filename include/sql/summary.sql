@@ -10,16 +10,11 @@ order by updated_at;
 select segment_key, name, size
 from analytics.segment_catalogue
 where tenant_id = %(tenant_id)s
-order by size desc, segment_key;
+order by size desc, segment_key asc;
 
 -- name: accounting
 -- Everyone is accounted for: members without an outcome, and members whose outcome is still open.
-select
-    count(*) as members,
-    count(*) filter (where o.profile_id is null) as without_outcome,
-    count(*) filter (where o.is_open) as still_open
-from segment_snapshot_member as m
-left join (
+with outcomes as (
     select
         d.profile_id,
         bool_or(
@@ -29,7 +24,14 @@ left join (
     from delivery_log as d
     where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s
     group by d.profile_id
-) as o on m.profile_id = o.profile_id
+)
+
+select
+    count(*) as members,
+    count(*) filter (where o.profile_id is null) as without_outcome,
+    count(*) filter (where o.is_open) as still_open
+from segment_snapshot_member as m
+left join outcomes as o on m.profile_id = o.profile_id
 where m.tenant_id = %(tenant_id)s and m.snapshot_id = %(snapshot_id)s;
 
 -- name: ledger_messages

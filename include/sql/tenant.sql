@@ -6,6 +6,6 @@ on conflict (tenant_id) do update
     set
         name = excluded.name,
         settings = coalesce(%(settings)s::jsonb, tenant.settings)
-where
+    where
     tenant.name is distinct from excluded.name
     or tenant.settings is distinct from coalesce(%(settings)s::jsonb, tenant.settings);
