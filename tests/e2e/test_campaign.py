@@ -76,6 +76,7 @@ def test_customers_are_in_the_segments_that_their_purchases_say(shop, segments):
     assert {row["ext_id"] for row in rows} == {f"khach-{number:02}" for number in range(4)}
 
 
+@pytest.mark.invariant(4)
 def test_every_member_has_the_outcome_that_the_instruction_calls_for(shop, first_run):
     found = outcomes(shop, first_run)
     assert found.pop("khach-00") == ("skipped", "no_consent")
@@ -91,6 +92,7 @@ def test_mail_server_holds_one_letter_for_each_sent_row(shop, first_run):
     assert sorted(received) == [f"khach-{number:02}@example.com" for number in range(1, 4)]
 
 
+@pytest.mark.invariant(2)
 def test_running_the_same_code_again_sends_nothing_twice(shop, first_run, run_dag):
     before = len(shop.mail.received())
     found = outcomes(shop, run_dag("campaign_run", **FORM))

@@ -233,6 +233,7 @@ def test_the_description_names_the_present_threshold(built: Built) -> None:
     assert "từ 5.000.000 đ" in row["description_vi"]
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize("mart", MARTS)
 def test_the_application_sees_its_own_tenant_only(built: Built, mart: str) -> None:
     with contextlib.closing(connect(built.urls.runtime)) as connection:
@@ -261,6 +262,7 @@ def test_the_application_has_no_way_into_the_workshop(built: Built, schema: str)
         tenants_in(connection, relation)
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize(
     "granted", [set(), {"tenant_a"}, {"tenant_b"}, {"tenant_a", "tenant_b"}], ids=str
 )
@@ -359,6 +361,7 @@ def unprotected_table(built: Built) -> Iterator[None]:
         builder.execute("drop table analytics.copy_of_customers")
 
 
+@pytest.mark.invariant(8)
 @pytest.mark.usefixtures("unprotected_table")
 def test_a_failed_data_test_is_named_and_fails_the_build(built: Built) -> None:
     summary = built.build("--select", "segment_catalogue")

@@ -366,6 +366,7 @@ def test_the_ingest_suite_names_what_is_broken(
     assert str(_names(campaign).get(way.row, way.row)) in _found(report, way)
 
 
+@pytest.mark.invariant(4)
 @pytest.mark.parametrize("way", LEDGER_OUT, ids=lambda way: way.check)
 def test_the_ledger_suite_names_what_is_broken(
     way: Break, check: Run, campaign: BuiltCampaign, admin_conn: Connection
@@ -402,6 +403,7 @@ def test_one_tenants_ruin_does_not_show_in_the_others_report(
     assert _failed(check("ledger_out", "tenant_b", days=3)) == set()
 
 
+@pytest.mark.invariant(8)
 def test_a_critical_failure_raises_with_check_rows_ids_and_remedy(
     check: Run, campaign: BuiltCampaign, admin_conn: Connection
 ) -> None:

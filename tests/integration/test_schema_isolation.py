@@ -92,6 +92,7 @@ def test_every_tenant_table_is_attacked_and_filled(admin: Connection) -> None:
         assert found == {"n": 2}, f"add a row of {table} to tests/support/full_tenant.py"
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize("table", TABLES)
 def test_row_security_is_enabled_and_forced(admin: Connection, table: str) -> None:
     assert admin.execute(
@@ -100,6 +101,7 @@ def test_row_security_is_enabled_and_forced(admin: Connection, table: str) -> No
     ).fetchone() == {"relrowsecurity": True, "relforcerowsecurity": True}
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize("role", WRITERS)
 @pytest.mark.parametrize("table", TABLES)
 def test_no_claim_reads_anothers_rows(filled: DatabaseUrls, role: str, table: str) -> None:
@@ -111,6 +113,7 @@ def test_no_claim_reads_anothers_rows(filled: DatabaseUrls, role: str, table: st
         assert seen == {"t": [ATTACKER] if claim == ATTACKER else None}, claim
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize("role", WRITERS)
 @pytest.mark.parametrize("table", TABLES)
 def test_no_claim_changes_or_deletes_anothers_rows(
@@ -128,6 +131,7 @@ def test_no_claim_changes_or_deletes_anothers_rows(
     assert content(admin, table) == before
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize("role", WRITERS)
 @pytest.mark.parametrize("table", TABLES)
 def test_no_claim_inserts_rows_for_another(
@@ -157,6 +161,7 @@ def test_no_claim_inserts_rows_for_another(
             connection.execute(copied, (row["row"],))
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize("role", WRITERS)
 @pytest.mark.parametrize("table", TABLES)
 def test_own_rows_cannot_be_given_away(
@@ -178,6 +183,7 @@ def test_nobody_but_the_owner_truncates(filled: DatabaseUrls, role: str, table: 
         connection.execute(statement("truncate {} cascade", table))
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize("table", TABLES)
 def test_an_analyst_reads_granted_tenants_whatever_he_claims(
     filled: DatabaseUrls, table: str
@@ -205,6 +211,7 @@ def test_readers_write_nothing(filled: DatabaseUrls, role: str, table: str) -> N
                 connection.execute(statement(text, table))
 
 
+@pytest.mark.invariant(6)
 def test_an_analyst_cannot_grant_himself_a_tenant(filled: DatabaseUrls) -> None:
     for role in ("analyst", "runtime", "dbt"):
         for text in (
@@ -227,6 +234,7 @@ def test_an_analyst_sees_only_his_own_grants(filled: DatabaseUrls, admin: Connec
         ]
 
 
+@pytest.mark.invariant(6)
 def test_a_partition_named_directly_gives_nothing(filled: DatabaseUrls, admin: Connection) -> None:
     partitions = [
         row["relname"]
@@ -256,6 +264,7 @@ def test_a_tenant_does_not_outlive_its_transaction(filled: DatabaseUrls) -> None
         assert connection.execute("select from tenant").rowcount == 0
 
 
+@pytest.mark.invariant(6)
 @pytest.mark.parametrize(
     "text",
     [
@@ -314,6 +323,7 @@ def test_the_application_owns_nothing(admin: Connection) -> None:
     assert rows == []
 
 
+@pytest.mark.invariant(6)
 def test_every_foreign_key_between_tenant_tables_carries_the_tenant(admin: Connection) -> None:
     rows = admin.execute(
         "select conname from pg_constraint as c where contype = 'f'"

@@ -57,6 +57,7 @@ def anyone(request: pytest.FixtureRequest) -> Connection:
 # -- snapshots (invariant 5) ----------------------------------------------------------------------
 
 
+@pytest.mark.invariant(5)
 @pytest.mark.parametrize("table", ["segment_snapshot", "segment_snapshot_member"])
 @pytest.mark.parametrize(
     "text",
@@ -72,6 +73,7 @@ def test_a_snapshot_cannot_be_changed(anyone: Connection, table: str, text: str)
         anyone.execute(text.format(table))
 
 
+@pytest.mark.invariant(5)
 @pytest.mark.parametrize(
     "value",
     [
@@ -95,6 +97,7 @@ def test_segment_snapshots_grow_at_the_end(owner: Connection) -> None:
     assert row == {"n": 2}
 
 
+@pytest.mark.invariant(5)
 def test_a_member_of_a_snapshot_cannot_be_deleted_nor_all_profiles_truncated(
     anyone: Connection,
 ) -> None:
@@ -104,6 +107,7 @@ def test_a_member_of_a_snapshot_cannot_be_deleted_nor_all_profiles_truncated(
         anyone.execute("truncate cdp_profiles cascade")
 
 
+@pytest.mark.invariant(5)
 def test_a_member_cannot_be_added_to_a_finished_snapshot(anyone: Connection) -> None:
     anyone.execute(
         "insert into cdp_profiles (tenant_id, profile_id, ext_id, raw_attributes, content_hash)"
@@ -153,6 +157,7 @@ def test_a_profile_without_a_valid_tenant_is_refused(admin: Connection, tenant: 
         )
 
 
+@pytest.mark.invariant(3)
 def test_a_profile_id_is_that_of_its_tenant_and_ext_id(admin: Connection) -> None:
     with pytest.raises(psycopg.errors.CheckViolation, match="cdp_profiles_profile_id_ck"):
         admin.execute(
@@ -177,6 +182,7 @@ PARTS = st.lists(
 )
 
 
+@pytest.mark.invariant(3)
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(left=PARTS, right=PARTS)
 def test_ids_are_equal_exactly_when_their_parts_are(
@@ -186,6 +192,7 @@ def test_ids_are_equal_exactly_when_their_parts_are(
     assert (identity(admin, left) == identity(admin, right)) == (left == right)
 
 
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize(
     ("left", "right"),
     [
@@ -202,6 +209,7 @@ def test_ids_tell_apart_what_a_plain_join_would_not(
     assert identity(admin, left) != identity(admin, right)
 
 
+@pytest.mark.invariant(3)
 def test_ids_never_change(admin: Connection) -> None:
     # Frozen: a different value here means that every stored id has lost its meaning.
     assert str(identity(admin, ["profile", "tenant_a", "kh-1"])) == (
@@ -288,6 +296,7 @@ def test_a_task_moves_only_along_its_life(owner: Connection, source: str, target
             walk(owner, SET_TASK, [target])
 
 
+@pytest.mark.invariant(2)
 @pytest.mark.parametrize(("source", "target"), list(itertools.permutations(DELIVERY, 2)))
 def test_a_delivery_moves_only_along_its_life(owner: Connection, source: str, target: str) -> None:
     walk(owner, SET_DELIVERY, paths("queued", DELIVERY_STEPS)[source][1:])
@@ -298,6 +307,7 @@ def test_a_delivery_moves_only_along_its_life(owner: Connection, source: str, ta
             walk(owner, SET_DELIVERY, [target])
 
 
+@pytest.mark.invariant(2)
 def test_an_unknown_outcome_is_settled_by_somebody(owner: Connection) -> None:
     walk(owner, SET_DELIVERY, ["sending", "unknown"])
     owner.execute("update delivery_log set resolved_by = null")
@@ -315,6 +325,7 @@ def test_a_delivery_is_born_queued_or_skipped(owner: Connection, state: str) -> 
         )
 
 
+@pytest.mark.invariant(3)
 @pytest.mark.parametrize("table", ["agent_task", "delivery_log"])
 @pytest.mark.parametrize("column", ["event_id", "profile_id", "campaign_id", "snapshot_id"])
 def test_what_a_row_is_about_cannot_change(owner: Connection, table: str, column: str) -> None:

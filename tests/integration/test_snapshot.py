@@ -93,6 +93,7 @@ def test_freezing_the_same_run_again_changes_nothing(shop: Connection) -> None:
     assert counted[0]["n"] == 3
 
 
+@pytest.mark.invariant(5)
 def test_tasks_that_freeze_one_run_at_the_same_time_get_one_snapshot(
     shop: Connection, database_urls: DatabaseUrls
 ) -> None:
@@ -136,6 +137,7 @@ def test_a_campaign_of_another_tenant_is_refused(shop: Connection) -> None:
     assert rows(shop, "select from segment_snapshot_member") == []
 
 
+@pytest.mark.invariant(8)
 def test_an_unknown_segment_is_answered_with_those_that_exist(shop: Connection) -> None:
     with pytest.raises(UnknownSegmentError, match="no segment 'vips'; it has: nobody, vip"):
         freeze(shop, segment_key="vips")
@@ -187,6 +189,7 @@ def test_a_refusal_wins_over_a_yes_wherever_it_stands(
     }
 
 
+@pytest.mark.invariant(5)
 def test_a_changed_fact_breaks_the_manifest_even_by_the_superusers_hand(
     shop: Connection, admin_conn: Connection
 ) -> None:
@@ -205,6 +208,7 @@ def test_the_snapshot_of_another_tenant_does_not_exist(shop: Connection) -> None
         verify_snapshot(shop, tenant_id="tenant_b", snapshot_id=manifest.snapshot_id)
 
 
+@pytest.mark.invariant(5)
 def test_facts_stay_as_they_were_when_the_customer_changes(
     shop: Connection, admin_conn: Connection
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_good_answer_is_believed_at_once(wire: WireGateway) -> None:
     assert wire.requests[0]["catalogue"] == shop().to_document()
 
 
+@pytest.mark.invariant(7)
 @pytest.mark.parametrize(
     "broken",
     [
@@ -75,6 +76,7 @@ def test_a_failure_or_garbage_is_tried_again(
     assert (answer.plan, answer.attempts, len(answer.errors)) == (PLAN, 3, 2)
 
 
+@pytest.mark.invariant(8)
 def test_after_three_attempts_the_error_names_them_all(wire: WireGateway) -> None:
     wire.answers = [(503, "full"), None, (200, "garbage")]
     with pytest.raises(GatewayUnavailableError) as failure:

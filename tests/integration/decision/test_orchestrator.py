@@ -117,6 +117,7 @@ def outcomes(connection: Connection, tenant: str = "tenant_a") -> dict[tuple[str
     return {(row["status"], row["skip_reason"]): row["n"] for row in found}
 
 
+@pytest.mark.invariant(4)
 def test_every_member_gets_one_task_with_its_trace_and_one_outcome(shop: Connection) -> None:
     run = arrange(shop, PreparedGateway(VIP, THANKS))
     report = decide(shop, run)
@@ -142,6 +143,7 @@ def test_every_member_gets_one_task_with_its_trace_and_one_outcome(shop: Connect
     assert events == [{"event_type": "campaign_targeted", "source": "campaign"}]
 
 
+@pytest.mark.invariant(7)
 def test_the_plan_is_stored_with_everything_the_model_said(shop: Connection) -> None:
     gateway = PreparedGateway(VIP, THANKS)
     run = arrange(shop, gateway)
@@ -207,6 +209,7 @@ def test_no_call_skips_everyone_and_says_so(shop: Connection) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.invariant(4)
 def test_an_unreachable_gateway_fails_the_tasks_and_leaves_nobody_out(
     shop: Connection, wire: WireGateway
 ) -> None:
@@ -221,6 +224,7 @@ def test_an_unreachable_gateway_fails_the_tasks_and_leaves_nobody_out(
     assert outcomes(shop) == {("skipped", "no_decision"): 30}
 
 
+@pytest.mark.invariant(7)
 def test_a_rejected_output_is_recorded_and_runs_for_nobody(
     shop: Connection, wire: WireGateway
 ) -> None:
@@ -255,6 +259,7 @@ def test_a_channel_without_a_template_stops_the_run(shop: Connection) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.invariant(6)
 def test_one_tenant_neither_sees_nor_decides_for_another(shop: Connection) -> None:
     run = arrange(shop, PreparedGateway(VIP, THANKS))
     other = arrange(shop, PreparedGateway(THANKS), tenant="tenant_b")
@@ -310,6 +315,7 @@ def process() -> Any:
     return multiprocessing.get_context("spawn").Process
 
 
+@pytest.mark.invariant(4)
 def test_a_killed_worker_leaves_whole_pieces_and_the_next_one_goes_on(
     shop: Connection, database_urls: DatabaseUrls, process: Any
 ) -> None:

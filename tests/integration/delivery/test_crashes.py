@@ -70,6 +70,7 @@ def assert_the_ledger_tells_the_truth(
     return statuses
 
 
+@pytest.mark.invariant(1)
 @pytest.mark.timeout(600)
 def test_killing_dispatchers_in_mid_batch_loses_nothing_and_repeats_nothing(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
@@ -140,6 +141,7 @@ def test_sigterm_finishes_what_is_on_its_way_and_nothing_is_unknown(
     assert mail.call("/messages/count")["count"] == 200
 
 
+@pytest.mark.invariant(1)
 def test_losing_the_database_stops_the_sending_and_makes_nothing_unknown(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
 ) -> None:
@@ -177,6 +179,7 @@ def test_losing_the_database_stops_the_sending_and_makes_nothing_unknown(
     assert mail.call("/messages/count")["count"] == 200
 
 
+@pytest.mark.invariant(2)
 def test_a_worker_that_lost_its_lease_still_settles_what_it_knows(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_worker_that_lost_its_lease_still_settles_what_it_knows(
     assert row["resolved_by"].startswith("late answer to worker@")
 
 
+@pytest.mark.invariant(2)
 def test_a_killed_mail_server_keeps_what_it_accepted(tmp_path: Path) -> None:
     with mail_server(tmp_path) as server:
         with smtplib.SMTP("127.0.0.1", server.port) as client:

@@ -110,6 +110,7 @@ def test_a_telegram_message_is_escaped_and_accepted(
     assert message["text"].startswith("[QC] Chào chị <b>&lt;i&gt;&amp;Nga&#39;s</b>!")
 
 
+@pytest.mark.invariant(2)
 def test_a_second_run_sends_nothing_again(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
 ) -> None:
@@ -147,6 +148,7 @@ MAIL_FAULTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.invariant(2)
 @pytest.mark.parametrize(("rule", "status", "reason", "received", "suppressed"), MAIL_FAULTS)
 def test_each_fault_of_the_mail_server_has_its_outcome(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox,
@@ -271,6 +273,7 @@ def test_consent_and_suppression_are_asked_again_when_the_message_is_claimed(
     assert [m["to"] for m in mail.received()] == ["k2@example.com"]
 
 
+@pytest.mark.invariant(8)
 def test_a_broken_template_fails_its_message_and_no_other(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
 ) -> None:
@@ -320,6 +323,7 @@ def test_a_message_waits_for_its_time(
     assert report.outcomes == {"sent": 1}
 
 
+@pytest.mark.invariant(1)
 def test_without_the_ledger_nothing_leaves(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
 ) -> None:
@@ -362,6 +366,7 @@ def test_a_channel_that_the_plan_does_not_use_needs_no_credential(
     assert dispatch(database_urls, campaign, "telegram").is_settled
 
 
+@pytest.mark.invariant(6)
 def test_tenants_never_meet(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_suppressed_address_is_skipped_until_its_entry_ends(
     }
 
 
+@pytest.mark.invariant(4)
 def test_every_send_and_every_skip_has_exactly_one_row(
     admin_conn: Connection, runtime_conn: Connection
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_message_that_failed_may_be_sent_by_a_later_run(
     assert (report.queued, report.skipped) == (1, {"already_sent": 1})
 
 
+@pytest.mark.invariant(3)
 def test_runs_of_one_campaign_that_queue_at_the_same_time_send_once(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls
 ) -> None:
@@ -318,6 +320,7 @@ def ledger_urls(new_database: NewDatabase) -> Iterator[DatabaseUrls]:
         yield urls
 
 
+@pytest.mark.invariant(2)
 def test_no_order_of_events_makes_the_ledger_lie(ledger_urls: DatabaseUrls) -> None:
     with contextlib.closing(connect(ledger_urls.runtime)) as connection:
         open_channels(connection, mail=Sandbox([], 0, 25))

@@ -67,6 +67,7 @@ def test_no_secret_of_the_cdp_reaches_the_database(synced: Cdp) -> None:
         assert found["n"] == 0
 
 
+@pytest.mark.invariant(8)
 def test_every_unusable_value_is_kept_with_its_reason_and_its_document(synced: Cdp) -> None:
     rejects = synced.rows("select * from ingest_reject where scope = 'field'")
     assert {"email", "mobile"} <= {row["field"] for row in rejects}

@@ -184,6 +184,7 @@ def test_money_of_another_currency_is_never_taken_for_dong() -> None:
     assert "value_vnd" not in json.loads(event.payload)
 
 
+@pytest.mark.invariant(8)
 @pytest.mark.parametrize(
     ("field", "value"), [("createdAt", "hôm qua"), ("metricName", "unknown"), ("refProfileId", 5)]
 )
