@@ -20,7 +20,7 @@ from demo import prepare, processes, services
 from demo.airflow_client import AirflowClient, AirflowError
 from demo.progress import Say, Steps, open_console
 from demo.state import ports as remembered_ports
-from demo.summary import Summary
+from demo.summary import CAMPAIGN_CODE, INSTRUCTION, Summary
 from leo_activation.secret_store import ensure_secret
 
 Watch = Callable[[Sequence[Mapping[str, Any]]], None]
@@ -31,9 +31,7 @@ DAGS = {
     "deliveries_reconcile",
     "quality_audit",
 }
-INSTRUCTION = "Gửi email tri ân nếu là khách VIP"
 SEGMENT = "active_customers"
-CAMPAIGN_CODE = "tri-an-vip"
 # Airflow loses an answer that comes within about a second of the question.
 PATIENCE_SECONDS = 3
 

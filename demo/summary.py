@@ -29,6 +29,18 @@ from leo_activation.secret_store import ensure_secret
 from leo_activation.settings import role_url
 
 FEWEST_SEGMENTS = 8
+CAMPAIGN_CODE = "tri-an-vip"
+INSTRUCTION = "Gửi email tri ân nếu là khách VIP"
+EXPECTED_PLAN = [
+    {
+        "name": "check_condition",
+        "arguments": {"attribute": "segments", "operator": "contains", "value": "vip"},
+    },
+    {
+        "name": "send_notification",
+        "arguments": {"channel": "email", "template_id": "tri_an_vip"},
+    },
+]
 
 
 @dataclass
@@ -42,6 +54,7 @@ class TenantResult:
     sync: list[dict[str, Any]]
     samples: list[dict[str, Any]]
     decide_seconds: float
+    written_to_twice: int
 
 
 @dataclass
@@ -160,6 +173,8 @@ def read_tenant(
         accounting = cursor.execute(queries.accounting, wanted).fetchone() or {}
         segments = cursor.execute(queries.segment_sizes, wanted).fetchall()
         sync = cursor.execute(queries.sync_reports, wanted).fetchall()
+        wanted["code"] = CAMPAIGN_CODE
+        twice = cursor.execute(queries.customers_written_to_twice, wanted).fetchone() or {}
     return TenantResult(
         tenant,
         read_report(connection, tenant_id=tenant, snapshot_id=row["snapshot_id"]),
@@ -172,6 +187,7 @@ def read_tenant(
             for task in client.tasks("campaign_run", run_id)
             if task["task_id"] == "decide_batch"
         ),
+        twice["customers"],
     )
 
 
@@ -184,6 +200,10 @@ def problems_of(result: TenantResult) -> list[str]:
         found.append(f"{result.tenant}: {result.accounting['still_open']} members are still open")
     if head["verdict"] != "accepted":
         found.append(f"{result.tenant}: the plan is {head['verdict']}: {head['verdict_reason']}")
+    elif head["plan"] != EXPECTED_PLAN:
+        found.append(f"{result.tenant}: the sentence was understood as {head['plan']}")
+    if result.written_to_twice:
+        found.append(f"{result.tenant}: {result.written_to_twice} customers got the letter twice")
     if len(result.segments) < FEWEST_SEGMENTS:
         found.append(f"{result.tenant}: only {len(result.segments)} segments")
     if not result.report.count("sent") and "skipped(already_sent)" not in result.report.totals():

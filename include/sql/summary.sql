@@ -34,6 +34,21 @@ from segment_snapshot_member as m
 left join outcomes as o on m.profile_id = o.profile_id
 where m.tenant_id = %(tenant_id)s and m.snapshot_id = %(snapshot_id)s;
 
+-- name: customers_written_to_twice
+-- The demonstration's campaign has one letter: who got it twice, over all runs of its code?
+with letters as (
+    select d.profile_id
+    from delivery_log as d
+    where
+        d.tenant_id = %(tenant_id)s
+        and d.campaign_id = deterministic_id('campaign', %(tenant_id)s, %(code)s)
+        and d.delivery_status in ('sending', 'sent', 'unknown')
+    group by d.profile_id
+    having count(*) > 1
+)
+
+select count(*) as customers from letters;
+
 -- name: ledger_messages
 -- Every message that may have left, to be compared with what the mail server received.
 select d.delivery_id, d.delivery_status::text as status
