@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from leo_activation.channels.registry import PROVIDERS
 from leo_activation.paths import DBT_PROJECT
 
 
@@ -33,6 +34,11 @@ def test_form_suggests_segments_that_dbt_builds(campaign):
     models = {path.stem for path in DBT_PROJECT.glob("models/**/*.sql")}
     for key in campaign.params.get_param("segment").schema["examples"]:
         assert any(stem in models for stem in (key, f"segment_{key}", f"seg_{key}")), key
+
+
+def test_form_offers_the_channels_that_can_send(campaign):
+    offered = campaign.params.get_param("channels").schema["items"]["enum"]
+    assert set(offered) == set(PROVIDERS)
 
 
 def test_nothing_leaves_before_the_release(campaign):
