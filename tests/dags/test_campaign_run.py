@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from leo_activation.channels.registry import PROVIDERS
@@ -30,10 +32,14 @@ def test_form_speaks_vietnamese(campaign):
     }
 
 
-def test_form_suggests_segments_that_dbt_builds(campaign):
-    models = {path.stem for path in DBT_PROJECT.glob("models/**/*.sql")}
-    for key in campaign.params.get_param("segment").schema["examples"]:
-        assert any(stem in models for stem in (key, f"segment_{key}", f"seg_{key}")), key
+def test_form_offers_every_segment_that_dbt_builds_by_its_name(campaign):
+    built = {
+        path.stem.removeprefix("seg_"): re.search(r"'name': '([^']+)'", path.read_text())[1]
+        for path in DBT_PROJECT.glob("models/segments/seg_*.sql")
+    }
+    schema = campaign.params.get_param("segment").schema
+    assert schema["values_display"] == built
+    assert set(schema["enum"]) == set(built)
 
 
 def test_form_offers_the_channels_that_can_send(campaign):
