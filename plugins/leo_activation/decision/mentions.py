@@ -43,7 +43,7 @@ _ELSE = (
     r"|otherwise|the rest|remaining|(?:all|the) others|everyone else"
 )
 _EXCEPTION = r"tru|dung gui|ngoai tru|except|unless|(?:everyone|everybody|all|anyone) but"
-_CHANNELS = {
+CHANNEL_WORDS = {
     "email": r"e ?mails?|mails?|thu dien tu",
     "telegram": r"telegram|tele",
     "zalo": r"zalo|zns",
@@ -53,6 +53,7 @@ _CHANNELS = {
 _EITHER = r"hoac|hay|or|va|and|lan|cung|deu"
 _CHOICE = r"hoac|hay|or"
 _SEVERAL = r"va|lan|cung|vua|both|and(?! then)"
+_LIKING = r"thich|ua|hay dung|quen dung|prefer\w*|favou?rite|likes?"
 _KNOWN = r"co thong tin|biet|khong ro|thieu|chua co|da co|known|missing|unknown"
 # A candidate stays that has this share of the best one's score, or a pair of words of its own.
 _MATCH_SHARE = 0.6
@@ -77,6 +78,7 @@ class Mentions:
         self.has_alternatives = self._says(_EITHER)
         self.has_choice = self._says(_CHOICE)
         self.has_several = self._says(_SEVERAL)
+        self.speaks_of_liking = self._says(_LIKING)
         self.asks_for_knowledge = self._says(_KNOWN)
         self.comparisons = [name for name, words in _COMPARISONS.items() if self._says(words)]
 
@@ -120,12 +122,12 @@ class Mentions:
 
     def has_one_message(self, channels: Sequence[str]) -> bool:
         """Tell whether the sentence speaks of one message only, so that its words are about it."""
-        patterns = (_CHANNELS.get(name, re.escape(name)) for name in channels)
+        patterns = (CHANNEL_WORDS.get(name, re.escape(name)) for name in channels)
         named = sum(len(re.findall(rf"\b(?:{pattern})\b", self.text)) for pattern in patterns)
         return not self.has_else and named < 2
 
     def _named_channels(self, allowed: Sequence[str]) -> list[str]:
-        return [name for name in allowed if self._says(_CHANNELS.get(name, re.escape(name)))]
+        return [name for name in allowed if self._says(CHANNEL_WORDS.get(name, re.escape(name)))]
 
     def narrow(self, candidates: Mapping[str, str], *, by_first_word: bool = False) -> list[str]:
         """Return the candidates that the sentence may mean, in their order.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from leo_activation.decision.catalogue import Attribute
-from leo_activation.decision.mentions import Mentions, plain_words
+from leo_activation.decision.mentions import CHANNEL_WORDS, Mentions, plain_words
 from leo_activation.decision.quantities import Quantity, find_quantities
 from leo_activation.decision.toolset import SHOWN_VALUES, ToolSpec
 
@@ -89,7 +89,8 @@ class Offers:
         catalogue = self.spec.catalogue
         needs = []
         for item in catalogue.attributes:
-            named = _must_be_said(item) and self._values[item.name]
+            proper = _must_be_said(item) and not _names_channels(item)
+            named = proper and self._values[item.name]
             called = item.type == "boolean" and self.mentions.says_all(item.label)
             if (named or called) and item.name in self.attributes:
                 needs.append(frozenset({item.name}))
@@ -119,6 +120,9 @@ class Offers:
         has a label may be called by other words.
         """
         labels = {value.name: value.label for value in attribute.values}
+        if _names_channels(attribute) and not self.mentions.speaks_of_liking:
+            # "Gửi email" says where to send, not what the customer likes best.
+            return []
         if _must_be_said(attribute):
             said = f" {self.mentions.text} "
             return [
@@ -173,3 +177,8 @@ def _must_be_said(attribute: Attribute) -> bool:
         return False
     labelled = any(value.label for value in attribute.values)
     return len(attribute.values) > SHOWN_VALUES or not labelled
+
+
+def _names_channels(attribute: Attribute) -> bool:
+    """Tell whether an attribute's values are channels, as those of a preferred channel."""
+    return any(value.name in CHANNEL_WORDS for value in attribute.values)

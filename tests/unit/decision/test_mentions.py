@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leo_activation.decision.catalogue import parse_catalogue
 from leo_activation.decision.mentions import Mentions
-from leo_activation.decision.toolset import functions_document
+from leo_activation.decision.offers import Offers
+from leo_activation.decision.toolset import ToolSpec, functions_document
+from tests.support.catalogues import SHOP
 
 NEGATIONS = functions_document()["negations"]
 NUMBERS = functions_document()["operators_by_type"]["number"]
@@ -103,3 +106,23 @@ def test_a_choice_is_narrowed_but_never_emptied(sentence: str, names: dict[str, 
         assert set(left) <= set(names)
     assert mentions.channels(["email", "zalo"])
     assert mentions.operators(["eq", "gt"], NEGATIONS)
+
+
+def test_naming_a_channel_is_not_a_condition_on_the_preferred_channel() -> None:
+    attributes = [
+        *SHOP["attributes"],
+        {"name": "preferred_channel", "type": "text", "values": ["email", "telegram"]},
+    ]
+    spec = ToolSpec(parse_catalogue({**SHOP, "attributes": attributes}))
+    assert Offers(spec, "Gửi email cho khách VIP").values("preferred_channel") == []
+    assert Offers(spec, "Gửi email cho khách VIP").required == []
+    assert Offers(spec, "Khách thích email thì gửi email").values("preferred_channel") == ["email"]
+
+
+def test_a_named_city_and_a_compared_amount_of_money_must_be_checked() -> None:
+    spec = ToolSpec(parse_catalogue(SHOP))
+    assert Offers(spec, "Gửi email cho khách ở Đà Nẵng").required == [frozenset({"city"})]
+    assert Offers(spec, "Khách chi trên 3 triệu: email").required == [
+        frozenset({"total_spent_vnd"})
+    ]
+    assert Offers(spec, "Tặng voucher 50k qua email").required == []
