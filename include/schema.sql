@@ -733,8 +733,9 @@ create table if not exists agent_task (
     constraint agent_task_lease_ck check ((status = 'deciding') = (lease_until is not null))
 ) with (fillfactor = 80);
 
-create index if not exists agent_task_snapshot_idx
-on agent_task (tenant_id, snapshot_id, status);
+-- Without the status: a change of state then needs no new index entry.
+create unique index if not exists agent_task_member_uq
+on agent_task (tenant_id, snapshot_id, profile_id) where snapshot_id is not null;
 create index if not exists agent_task_due_idx
 on agent_task (tenant_id, due_at) where status = 'waiting';
 

@@ -110,9 +110,8 @@ with claimed as (
     inner join agent_task as t
         on
             m.tenant_id = t.tenant_id
-            and t.event_id = deterministic_id(
-                'event', m.tenant_id, 'campaign', m.snapshot_id::text, m.profile_id::text
-            )
+            and m.snapshot_id = t.snapshot_id
+            and m.profile_id = t.profile_id
     where
         m.tenant_id = %(tenant_id)s
         and m.snapshot_id = %(snapshot_id)s

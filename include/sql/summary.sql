@@ -14,24 +14,20 @@ order by size desc, segment_key asc;
 
 -- name: accounting
 -- Everyone is accounted for: members without an outcome, and members whose outcome is still open.
-with outcomes as (
-    select
-        d.profile_id,
-        bool_or(
-            d.delivery_status in ('queued', 'sending')
-            and (d.not_before is null or d.not_before < now())
-        ) as is_open
-    from delivery_log as d
-    where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s
-    group by d.profile_id
-)
-
 select
-    count(*) as members,
-    count(*) filter (where o.profile_id is null) as without_outcome,
-    count(*) filter (where o.is_open) as still_open
+    count(distinct m.profile_id) as members,
+    count(*) filter (where d.delivery_id is null) as without_outcome,
+    count(distinct m.profile_id) filter (
+        where
+        d.delivery_status in ('queued', 'sending')
+        and (d.not_before is null or d.not_before < now())
+    ) as still_open
 from segment_snapshot_member as m
-left join outcomes as o on m.profile_id = o.profile_id
+left join delivery_log as d
+    on
+        m.tenant_id = d.tenant_id
+        and m.snapshot_id = d.snapshot_id
+        and m.profile_id = d.profile_id
 where m.tenant_id = %(tenant_id)s and m.snapshot_id = %(snapshot_id)s;
 
 -- name: customers_written_to_twice
