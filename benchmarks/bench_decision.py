@@ -2,8 +2,8 @@
 
 Run: ``python -m benchmarks.bench_decision``. The naive way reads the whole prompt and writes every
 token of the call, with logits over the whole vocabulary; it is given the exact number of tokens of
-the call, since the untuned model would ramble. ``generate`` adds much of its own per token, so a
-plain loop over the same network with its key-value cache stands beside it. Ours reads the developer
+the call, since the untuned model would ramble. A plain
+loop over the same network with its key-value cache stands beside it. Ours reads the developer
 turn once per catalogue,
 skips forced tokens and scores only what the grammar allows. Both run the same float32 weights on
 the same threads. The last rows evaluate a compiled plan for customers, without a database.
