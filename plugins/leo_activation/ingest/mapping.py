@@ -14,8 +14,8 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -212,7 +212,7 @@ class ProfileMapping:
         event_type = self.event_types.get(metric) if isinstance(metric, str) else None
         if event_type is None or not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", event_type):
             return _problem(document, "document", "metricName", metric, "no event type for it")
-        if not isinstance(moment, str) or not _MOMENT.fullmatch(moment):
+        if not is_moment(moment):
             return _problem(document, "document", "createdAt", moment, "no time of the CDP")
         owner = document.get("refProfileId")
         if not isinstance(owner, str):
@@ -253,6 +253,20 @@ class ProfileMapping:
 # Columns of their own, or bookkeeping that changes without the customer changing.
 _NOT_RAW = frozenset(("_key", "_rev", "updatedAt", "inSegments"))
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+
+
+def is_moment(value: Any) -> TypeGuard[str]:
+    """Return whether a value is a moment in the CDP's format that the calendar knows."""
+    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
+        return False
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        # The right form, such as the 31st of February.
+        return False
+    return True
+
+
 ERASED_HASH = hashlib.sha256(b"erased").digest()
 
 
@@ -284,10 +298,9 @@ def _row(
     raw_text = orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)
     content = orjson.dumps([lifecycle, merged_into, full_name, columns, consent])
     moment = document.get("updatedAt")
-    is_moment = isinstance(moment, str) and _MOMENT.fullmatch(moment) is not None
     return ProfileRow(
         document["_key"], lifecycle, merged_into, full_name, columns, raw_text.decode(),
-        document.get("_rev"), moment if is_moment else None, consent,
+        document.get("_rev"), moment if is_moment(moment) else None, consent,
         hashlib.sha256(content + raw_text).digest(),
     )  # fmt: skip
 

@@ -24,7 +24,14 @@ from typing import Any, Literal, TypeVar
 
 from leo_activation.database import Connection
 from leo_activation.errors import SourceError
-from leo_activation.ingest.mapping import EventRow, Problem, ProfileMapping, ProfileRow, erased
+from leo_activation.ingest.mapping import (
+    EventRow,
+    Problem,
+    ProfileMapping,
+    ProfileRow,
+    erased,
+    is_moment,
+)
 from leo_activation.ingest.source import Document, Position, Source
 from leo_activation.ingest.store import Page, Store
 
@@ -214,7 +221,9 @@ class _Run:
         while page := self._source.changed(position, attributes, self._page_size):
             last = page[-1]
             position = Position(last["updatedAt"], last["_key"])
-            self._take(self._map(page), self._watermark(position.updated_at))
+            # What is no time leaves the watermark where it was, which is never too far.
+            reached = position.updated_at
+            self._take(self._map(page), self._watermark(reached) if is_moment(reached) else ())
 
     def read_membership(self) -> None:
         """Find the segments whose members changed; read who joined, left or was rewritten."""
@@ -250,7 +259,7 @@ class _Run:
         A profile dated in the future must not hide everything that is saved until then.
         """
         now = _cdp_time(self._now)
-        moment = min(newest, now) if isinstance(newest, str) else now
+        moment = min(newest, now) if is_moment(newest) else now
         return [(PROFILES, {"updated_at": moment})]
 
     def _read_work(self) -> None:

@@ -23,6 +23,7 @@ from tests.integration.ingest.conftest import ANCHOR, CUSTOMERS, Cdp, NewCdp
 from tests.support.arangodb import PASSWORD
 
 DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 MERGED = 1
 UNUSABLE = 3
 
@@ -275,6 +276,26 @@ def test_a_profile_dated_in_the_future_does_not_hide_later_saves(synced: Cdp) ->
     synced.sync()
     assert synced.profile(first)["city"] == "Huế"
     assert synced.profile(second)["city"] == "Hội An"
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-02-31T10:00:00.000Z", "2026-11-23T09:61:00.000Z", "2026-11-23T09:09:5 hỏng", [2026]],
+)
+def test_a_profile_with_an_impossible_time_of_save_stops_nobody(synced: Cdp, moment: Any) -> None:
+    broken, sound = some(synced, 2)
+    synced.now += 10 * MINUTE
+    changes.touch(synced.database, [sound], synced.now - MINUTE, livingCity="Hội An")
+    synced.database.collection("cdp_profile").update(
+        {"_key": broken, "updatedAt": moment, "livingCity": "Huế"}
+    )
+    synced.sync()
+    synced.sync()
+    synced.sync("full")
+    synced.sync()
+    assert synced.profile(sound)["city"] == "Hội An"
+    assert synced.profile(broken)["city"] == "Huế"
+    assert synced.profile(broken)["source_updated_at"] is None
 
 
 def test_another_mapping_is_applied_to_what_was_read_before(
