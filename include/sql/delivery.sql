@@ -2,7 +2,8 @@
 
 -- name: enqueue
 -- Policy, then one row for each send: queued, or skipped with its reason. A row that exists
--- already is left alone (re-run); what another run of the campaign holds is not repeated. The
+-- already is left alone (re-run); what another run of the campaign holds is not repeated. Who was
+-- merged away or erased since the freeze gets nothing: their survivor may have said no. The
 -- consent that holds now counts, and the frozen fact where the consent ledger is silent.
 -- Advertising needs a yes; anything else must only not meet a no. Rows go in by message_key, so
 -- that two runs of one campaign wait for each other instead of deadlocking.
@@ -33,6 +34,13 @@ judged as (
         coalesce(
             p.skip_reason,
             case
+                when not exists (
+                    select from cdp_profiles as r
+                    where
+                        r.tenant_id = %(tenant_id)s
+                        and r.profile_id = p.profile_id
+                        and r.lifecycle = 'active'
+                ) then 'profile_gone'
                 when case
                     when c.is_advertising
                         then coalesce(said.decision, p.fact_consent, 'unknown') <> 'granted'
@@ -161,8 +169,8 @@ left join channel_credential as k on s.tenant_id = k.tenant_id and k.channel = %
 where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s;
 
 -- name: claim_batch
--- Take what is due and nobody else holds. Consent and suppression are asked again, because a
--- customer may have said no since the row was queued.
+-- Take what is due and nobody else holds. Profile, consent and suppression are asked again, because
+-- a customer may have said no, or been merged away or erased, since the row was queued.
 with
 due as (
     select d.delivery_id, d.profile_id, d.channel, d.address, c.is_advertising
@@ -183,6 +191,13 @@ judged as materialized (
     select
         due.delivery_id,
         case
+            when not exists (
+                select from cdp_profiles as r
+                where
+                    r.tenant_id = %(tenant_id)s
+                    and r.profile_id = due.profile_id
+                    and r.lifecycle = 'active'
+            ) then 'profile_gone'
             when case
                 when due.is_advertising
                     then coalesce(

@@ -30,6 +30,7 @@ REASON_WORDS = {
     "condition_false": "không thỏa điều kiện",
     "no_decision": "không có quyết định",
     "no_consent": "khách không đồng ý nhận",
+    "profile_gone": "khách đã bị gộp hoặc xóa",
     "suppressed": "địa chỉ bị chặn",
     "frequency_cap": "đã nhận đủ số tin",
     "quiet_hours": "ngoài giờ được gửi",

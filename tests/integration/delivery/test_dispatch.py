@@ -273,6 +273,25 @@ def test_consent_and_suppression_are_asked_again_when_the_message_is_claimed(
     assert [m["to"] for m in mail.received()] == ["k2@example.com"]
 
 
+@pytest.mark.parametrize("lifecycle", ["merged", "deleted", "inactive"])
+def test_a_customer_who_left_the_cdp_since_the_freeze_gets_nothing(
+    admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox,
+    lifecycle: str,
+) -> None:  # fmt: skip
+    open_channels(runtime_conn, mail=mail)
+    campaign = decided_campaign(admin_conn, [customer(n) for n in range(2)])
+    later = decided_campaign(admin_conn, [customer(n) for n in range(2)], code="b", run_id="run-2")
+    campaign.enqueue(runtime_conn, "email")
+    admin_conn.execute(
+        "update cdp_profiles set lifecycle = %s, merged_into_ext_id = 'k-00001'"
+        " where profile_id = %s",
+        (lifecycle, campaign.members[0]["profile_id"]),
+    )
+    assert dispatch(database_urls, campaign).reasons == {"profile_gone": 1}
+    assert later.enqueue(runtime_conn, "email").skipped == {"profile_gone": 1}
+    assert [m["to"] for m in mail.received()] == ["k1@example.com"]
+
+
 @pytest.mark.invariant(8)
 def test_a_broken_template_fails_its_message_and_no_other(
     admin_conn: Connection, runtime_conn: Connection, database_urls: DatabaseUrls, mail: Sandbox
