@@ -186,9 +186,9 @@ def record_metrics(folder: Path, report: Mapping[str, Any]) -> None:
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     manifest["evaluation"] = {
         "sentences": SENTENCES.name,
-        "caveat": "the word rules (mentions.py, offers.py, grammar.py) were improved on mistakes seen "
-        "in this set, checkpoints were compared on it, and the order of checks within a branch is "
-        "ignored",
+        "caveat": "the word rules (mentions.py, offers.py, grammar.py) were improved on mistakes "
+        "seen in this set, checkpoints were compared on it, and the order of checks within a "
+        "branch is ignored",
         **{
             compiler["compiler"]: compiler["groups"] | {
                 "no_call_precision": compiler["no_call_precision"]
