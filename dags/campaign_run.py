@@ -43,7 +43,8 @@ WITHDRAW_REASON = """{%- set answer = ti.xcom_pull(task_ids='approve_campaign') 
 @dag(
     schedule=None,
     catchup=False,
-    max_active_runs=4,
+    # A run that waits for an approval or for a later message counts, but holds no worker.
+    max_active_runs=16,
     tags=["campaign", "marketing"],
     default_args={"owner": "marketing", "retries": 4, "retry_delay": timedelta(seconds=10)},
     params=campaign_form(),

@@ -68,14 +68,6 @@ class CampaignReport:
         """Return how many messages are in any of the statuses."""
         return sum(row["messages"] for row in self.outcomes if row["status"] in statuses)
 
-    def open_channels(self) -> set[str]:
-        """Return the channels on which something is still to be sent or settled."""
-        return {
-            row["channel"]
-            for row in self.outcomes
-            if row["status"] in ("queued", "retry", "sending")
-        }
-
     def totals(self) -> dict[str, int]:
         """Return the number of messages by status, ``skipped`` with its reason."""
         totals: dict[str, int] = {}
