@@ -53,6 +53,7 @@ order by messages desc, d.channel asc, d.template_id asc;
 
 -- name: sample_members
 -- A few members of each outcome, so that a person can look at real journeys.
+-- The id is hidden from the planner as in claim_batch of delivery.sql.
 select o.ext_id, o.channel, o.status, o.reason
 from (
     select
@@ -69,7 +70,7 @@ from (
             d.tenant_id = m.tenant_id
             and d.snapshot_id = m.snapshot_id
             and d.profile_id = m.profile_id
-    where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s
+    where d.tenant_id = %(tenant_id)s and d.snapshot_id = (select %(snapshot_id)s::uuid)
 ) as o
 where o.place <= %(each)s
 order by o.status, o.channel, o.reason, o.ext_id;

@@ -104,6 +104,7 @@ on conflict do nothing;
 
 -- name: claim_tasks
 -- Nobody else works on these until the lease ends; a task whose worker died is taken over.
+-- The id is hidden from the planner as in claim_batch of delivery.sql.
 with claimed as (
     select t.task_id, m.ordinal, m.facts
     from segment_snapshot_member as m
@@ -114,7 +115,7 @@ with claimed as (
             and m.profile_id = t.profile_id
     where
         m.tenant_id = %(tenant_id)s
-        and m.snapshot_id = %(snapshot_id)s
+        and m.snapshot_id = (select %(snapshot_id)s::uuid)
         and m.ordinal between %(first)s and %(last)s
         and (t.status = 'pending' or (t.status = 'deciding' and t.lease_until < %(now)s))
     order by m.ordinal

@@ -170,7 +170,9 @@ where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s;
 
 -- name: claim_batch
 -- Take what is due and nobody else holds. Profile, consent and suppression are asked again, because
--- a customer may have said no, or been merged away or erased, since the row was queued.
+-- a customer may have said no, or been merged away or erased, since the row was queued. Here and
+-- elsewhere, "(select ...)" hides a snapshot's id from the planner: of one frozen a minute ago the
+-- statistics know only that it has no members, and a join would read all of them for each row.
 with
 due as (
     select d.delivery_id, d.profile_id, d.channel, d.address, c.is_advertising
@@ -221,7 +223,7 @@ judged as materialized (
     inner join segment_snapshot_member as m
         on
             m.tenant_id = %(tenant_id)s
-            and m.snapshot_id = %(snapshot_id)s
+            and m.snapshot_id = (select %(snapshot_id)s::uuid)
             and due.profile_id = m.profile_id
     left join lateral (
         select k.decision
@@ -285,7 +287,7 @@ from claimed as c
 inner join segment_snapshot_member as m
     on
         m.tenant_id = %(tenant_id)s
-        and m.snapshot_id = %(snapshot_id)s
+        and m.snapshot_id = (select %(snapshot_id)s::uuid)
         and c.profile_id = m.profile_id;
 
 -- name: record_outcomes
