@@ -1,4 +1,4 @@
-"""The marketer's campaign: freeze, decide, approve, send, verify, report."""
+"""The marketer's campaign: compile, freeze, decide, approve, send, verify, report."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from operators.settle_campaign_operator import SettleCampaignOperator
 
 DOC = """
 ### Chạy một chiến dịch
-Chốt danh sách khách của một phân khúc, để AI đọc chỉ dẫn và quyết định cho từng
-khách, chờ bạn duyệt, gửi tin, rồi kiểm tra rằng mỗi khách có đúng một kết quả.
+AI đọc chỉ dẫn; danh sách khách của phân khúc được chốt; mỗi khách có một quyết định; bạn duyệt;
+tin được gửi; cuối cùng kiểm tra rằng mỗi khách có đúng một kết quả.
 
 **Đầu vào.** Cửa hàng, phân khúc, chỉ dẫn, mã chiến dịch, kênh. **Đầu ra.** Danh sách đã chốt (không
 bao giờ đổi), kết quả của từng khách, báo cáo. Các nút trên mỗi bước mở trang chi tiết.
@@ -29,12 +29,10 @@ bao giờ đổi), kết quả của từng khách, báo cáo. Các nút trên m
 **Chạy lại.** Luôn an toàn: một mã chiến dịch không gửi cho một khách hai lần; muốn gửi lại thì đặt
 mã mới. Bước lỗi thì *Clear* để làm tiếp từ chỗ dừng.
 
-**Khi có lỗi.** `freeze_segment`: phân khúc trống hoặc sai tên, chạy `segments_build`.
-`compile_plan`: viết lại chỉ dẫn, hoặc gateway không trả lời. `dispatch_*`: xem nhật ký của nhà cung
-cấp. `verify_campaign`: thông báo nêu rõ dòng sai, chuyển cho kỹ sư dữ liệu.
+**Khi có lỗi.** `compile_plan`: viết lại chỉ dẫn. `freeze_segment`: chạy `segments_build`.
+`dispatch_*`: xem nhật ký của nhà cung cấp. `verify_campaign`: chuyển cho kỹ sư dữ liệu.
 """
 TENANT = "{{ params.tenant }}"
-WISH = {"instruction": "{{ params.instruction }}", "channels": "{{ params.channels|join(',') }}"}
 
 WITHDRAW_REASON = """{%- set answer = ti.xcom_pull(task_ids='approve_campaign') or {} -%}
 {{ 'dry_run' if params.dry_run else 'not_approved' if 'Reject' in answer.chosen_options|d([]) }}"""
@@ -52,21 +50,23 @@ WITHDRAW_REASON = """{%- set answer = ti.xcom_pull(task_ids='approve_campaign') 
 )
 def campaign_run() -> None:
     """Wire the steps."""
+    compile_plan = CompilePlanOperator(
+        task_id="compile_plan",
+        tenant_id=TENANT,
+        campaign_code="{{ params.campaign_code }}",
+        instruction="{{ params.instruction }}",
+        channels="{{ params.channels|join(',') }}",
+    )
     freeze_segment = FreezeSegmentOperator(
         task_id="freeze_segment",
         tenant_id=TENANT,
         segment_key="{{ params.segment }}",
-        campaign_code="{{ params.campaign_code }}",
-        **WISH,
+        campaign_id=compile_plan.output["campaign_id"],
     )
-    frozen = freeze_segment.output
-    snapshot: dict[str, Any] = {"tenant_id": TENANT, "snapshot_id": frozen["snapshot_id"]}
-    compile_plan = CompilePlanOperator(
-        task_id="compile_plan", tenant_id=TENANT, campaign_id=frozen["campaign_id"], **WISH
-    )
+    snapshot = dict(tenant_id=TENANT, snapshot_id=freeze_segment.output["snapshot_id"])
     plan_batches = PlanBatchesOperator(task_id="plan_batches", **snapshot)
     decide_batch = DecideBatchOperator.partial(
-        task_id="decide_batch", plan_id=compile_plan.output, **snapshot
+        task_id="decide_batch", plan_id=compile_plan.output["plan_id"], **snapshot
     ).expand_kwargs(plan_batches.output)
     preview_campaign = ReportCampaignOperator(task_id="preview_campaign", **snapshot)
     approve_campaign = ApprovalOperator(

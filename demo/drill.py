@@ -121,7 +121,7 @@ def start_postgres() -> None:
 
 
 STRIKES = (
-    Strike("gateway", "freeze_segment", 0.0, kill_service("gateway")),
+    Strike("gateway", "compile_plan", 0.0, kill_service("gateway")),
     Strike("task", "dispatch_bulk", 3.0, kill_task),
     Strike("scheduler", "dispatch_bulk", 3.0, kill_service("airflow-scheduler")),
     Strike("PostgreSQL", "dispatch_bulk", 3.0, kill_postgres, start_postgres),

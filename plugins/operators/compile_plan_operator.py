@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leo_activation.decision.client import GatewayClient
 from leo_activation.decision.orchestrator import compile_plan
+from leo_activation.snapshot import ensure_campaign
 from operators.platform_operator import PlatformOperator
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 class CompilePlanOperator(PlatformOperator):
     """Ask the model once per run; the answer is stored whole, accepted or not.
 
-    :param campaign_id: the campaign that the plan is for.
+    It comes before the freeze: a sentence that cannot be used stops the run while there is no
+    snapshot yet whose members would need an outcome.
+
+    :param campaign_code: the campaign that the plan is for; made when it is new.
     :param instruction: the marketer's sentence.
     :param channels: the channels that the plan may use, comma separated.
     :param for_run: identity of the run that asks.
@@ -25,7 +29,7 @@ class CompilePlanOperator(PlatformOperator):
 
     template_fields: Sequence[str] = (
         *PlatformOperator.template_fields,
-        "campaign_id",
+        "campaign_code",
         "instruction",
         "channels",
         "for_run",
@@ -34,30 +38,33 @@ class CompilePlanOperator(PlatformOperator):
     def __init__(
         self,
         *,
-        campaign_id: str,
+        campaign_code: str,
         instruction: str,
         channels: str,
         for_run: str = "{{ run_id }}",
         **kwargs: Any,
     ) -> None:
         """Keep the arguments."""
-        super().__init__(**kwargs)
-        self.campaign_id = campaign_id
+        super().__init__(multiple_outputs=True, **kwargs)
+        self.campaign_code = campaign_code
         self.instruction = instruction
         self.channels = channels
         self.for_run = for_run
 
-    def execute(self, context: Context) -> str:
-        """Return the id of the plan."""
+    def execute(self, context: Context) -> dict[str, str]:
+        """Return the ids of the campaign and of the plan."""
+        wish: dict[str, Any] = {
+            "tenant_id": self.tenant_id,
+            "instruction": self.instruction,
+            "channels": self.channels.split(","),
+        }
         with self.open_database() as connection:
-            return str(
-                compile_plan(
-                    connection,
-                    GatewayClient(os.environ["LEO_GATEWAY_URL"]),
-                    tenant_id=self.tenant_id,
-                    campaign_id=self.campaign_id,
-                    run_id=self.for_run,
-                    instruction=self.instruction,
-                    channels=self.channels.split(","),
-                )
+            campaign_id = ensure_campaign(connection, code=self.campaign_code, **wish)
+            plan_id = compile_plan(
+                connection,
+                GatewayClient(os.environ["LEO_GATEWAY_URL"]),
+                campaign_id=campaign_id,
+                run_id=self.for_run,
+                **wish,
             )
+        return {"campaign_id": str(campaign_id), "plan_id": str(plan_id)}

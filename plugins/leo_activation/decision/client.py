@@ -17,7 +17,7 @@ from leo_activation.errors import DecisionError
 
 MAX_ATTEMPTS = 3
 # Long enough for a gateway that was killed to be started again.
-PAUSES = (2.0, 8.0)
+PAUSES = (3.0, 12.0)
 TIMEOUT_SECONDS = 30.0
 
 
