@@ -17,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 from demo.airflow_client import AirflowClient
 from demo.processes import urls
 from demo.state import ports as remembered_ports
+from demo.summary import CAMPAIGN_CODE
 from leo_activation.paths import PROJECT_ROOT
 from leo_activation.secret_store import ensure_secret
 
@@ -71,7 +72,8 @@ def newest_run(client: AirflowClient) -> str:
     runs = [
         run
         for run in client.runs("campaign_run")
-        if run["state"] == "success" and run["conf"].get("tenant") == TENANT
+        if run["state"] == "success"
+        and (run["conf"].get("tenant"), run["conf"].get("campaign_code")) == (TENANT, CAMPAIGN_CODE)
     ]
     if not runs:
         sys.exit("no finished campaign: run `make demo` first")
@@ -106,9 +108,14 @@ def main() -> None:
         camera.take("snapshot", snapshot_page(client, run_id))
         page.click("a[href*='journey/']")
         page.wait_for_load_state("networkidle")
+        # The end of the story is the part that a campaign has written.
+        page.mouse.wheel(0, 100_000)
+        page.wait_for_timeout(500)
         page.screenshot(path=str(PICTURES / "journey.png"))
         page.goto(urls(ports)["smtp"], wait_until="networkidle")
-        page.screenshot(path=str(PICTURES / "inbox.png"))
+        page.click("table a")
+        page.wait_for_load_state("networkidle")
+        page.screenshot(path=str(PICTURES / "letter.png"))
         browser.close()
 
 
