@@ -606,6 +606,18 @@ after insert on segment_snapshot_member
 referencing new table as new_members
 for each statement execute function refuse_late_members();
 
+-- Run once after each freeze. Until the planner knows the new snapshot it believes that it has one
+-- member, and then even the foreign keys to this table read it from the start for every row. Only
+-- the owner may analyse, so the function runs as the owner; it takes nothing and returns nothing.
+create or replace function refresh_member_statistics() returns void
+language plpgsql security definer set search_path = pg_catalog, public as $$
+begin
+    analyze public.segment_snapshot_member (tenant_id, snapshot_id, profile_id, ordinal);
+end
+$$;
+revoke execute on function refresh_member_statistics() from public;
+grant execute on function refresh_member_statistics() to leo_runtime;
+
 create or replace trigger segment_snapshot_immutable
 before update or delete or truncate on segment_snapshot
 for each statement execute function prevent_snapshot_removal();

@@ -102,31 +102,46 @@ from (
 order by e.ordinal
 on conflict do nothing;
 
+-- name: read_members
+-- The range, with the task of each. The id is hidden from the planner as in claim_batch of
+-- delivery.sql.
+select
+    m.profile_id,
+    m.facts,
+    deterministic_id(
+        'task',
+        m.tenant_id,
+        deterministic_id(
+            'event', m.tenant_id, 'campaign', m.snapshot_id::text, m.profile_id::text
+        )::text
+    ) as task_id
+from segment_snapshot_member as m
+where
+    m.tenant_id = %(tenant_id)s
+    and m.snapshot_id = (select %(snapshot_id)s::uuid)
+    and m.ordinal between %(first)s and %(last)s
+order by m.ordinal;
+
 -- name: claim_tasks
--- Nobody else works on these until the lease ends; a task whose worker died is taken over.
--- The id is hidden from the planner as in claim_batch of delivery.sql.
+-- Nobody else works on these until the lease ends; a task whose worker died is taken over. By their
+-- ids and not by a join with the members: right after a freeze the planner believes in one row on
+-- either side and compares every pair.
 with claimed as (
-    select t.task_id, m.ordinal, m.facts
-    from segment_snapshot_member as m
-    inner join agent_task as t
-        on
-            m.tenant_id = t.tenant_id
-            and m.snapshot_id = t.snapshot_id
-            and m.profile_id = t.profile_id
+    select t.task_id
+    from agent_task as t
     where
-        m.tenant_id = %(tenant_id)s
-        and m.snapshot_id = (select %(snapshot_id)s::uuid)
-        and m.ordinal between %(first)s and %(last)s
+        t.tenant_id = %(tenant_id)s
+        and t.task_id = any(%(task_ids)s)
         and (t.status = 'pending' or (t.status = 'deciding' and t.lease_until < %(now)s))
-    order by m.ordinal
-    for update of t skip locked
+    order by t.task_id
+    for update skip locked
 )
 
 update agent_task as t
 set status = 'deciding', attempts = least(t.attempts + 1, 3), lease_until = %(lease_until)s
 from claimed as c
 where t.tenant_id = %(tenant_id)s and t.task_id = c.task_id
-returning t.task_id, t.event_id, t.profile_id, c.facts;
+returning t.task_id, t.event_id, t.profile_id;
 
 -- name: store_decisions
 -- All of a batch at once; an error makes the task failed, otherwise it is decided.

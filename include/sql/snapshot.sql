@@ -117,6 +117,10 @@ where
     and p.tenant_id = m.tenant_id
     and p.profile_id = m.profile_id;
 
+-- name: refresh_statistics
+-- Everything that follows looks members up by key; the planner must know that there are many.
+select refresh_member_statistics();
+
 -- name: verify_manifest
 -- Recomputes the manifest from the members.
 select

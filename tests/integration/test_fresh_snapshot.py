@@ -30,7 +30,6 @@ def scanned(node: dict[str, Any], table: str) -> Iterator[int]:
     ("noun", "name"),
     [
         ("delivery", "claim_batch"),
-        ("decision", "claim_tasks"),
         ("campaign", "sample_members"),
         ("summary", "accounting"),
     ],

@@ -93,6 +93,15 @@ def test_freezing_the_same_run_again_changes_nothing(shop: Connection) -> None:
     assert counted[0]["n"] == 3
 
 
+def test_freezing_tells_the_planner_of_the_new_members(
+    shop: Connection, admin_conn: Connection
+) -> None:
+    known = "select from pg_stats where tablename = 'segment_snapshot_member'"
+    assert admin_conn.execute(known).fetchall() == []
+    freeze(shop)
+    assert len(admin_conn.execute(known).fetchall()) == 4
+
+
 @pytest.mark.invariant(5)
 def test_tasks_that_freeze_one_run_at_the_same_time_get_one_snapshot(
     shop: Connection, database_urls: DatabaseUrls

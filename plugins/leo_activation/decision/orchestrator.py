@@ -214,11 +214,15 @@ def decide_batch(
 def _decide_part(cursor: Cursor, evaluator: _Evaluator, part: Mapping[str, Any]) -> DecideReport:
     cursor.execute(SQL.add_events, part)
     cursor.execute(SQL.add_tasks, part)
-    tasks = cursor.execute(SQL.claim_tasks, part).fetchall()
+    facts = {
+        row["task_id"]: row["facts"] for row in cursor.execute(SQL.read_members, part).fetchall()
+    }
+    claim = {**part, "task_ids": list(facts)}
+    tasks = cursor.execute(SQL.claim_tasks, claim).fetchall()
     members = part["last"] - part["first"] + 1
     if not tasks:
         return DecideReport(members)
-    decisions = [evaluator.decide(task) for task in tasks]
+    decisions = [evaluator.decide({**task, "facts": facts[task["task_id"]]}) for task in tasks]
     cursor.execute(
         SQL.store_decisions,
         {

@@ -67,11 +67,15 @@ def freeze_segment(
         # Two tasks of one run wait for each other here instead of colliding later.
         cursor.execute(queries.lock_run, identity)
         found = cursor.execute(queries.find_by_run, identity).fetchone()
+        is_new = found is None
         if found is None:
             segment = _segment(cursor, tenant_id, segment_key)
             found = _freeze(
                 cursor, {**identity, **segment, "campaign_id": campaign_id, "by": created_by}
             )
+    if is_new:
+        # After the commit: it locks out other freezes, and is no part of the promise.
+        connection.execute(queries.refresh_statistics)
     if (found["segment_key"], found["campaign_id"]) != (segment_key, campaign_id):
         raise SnapshotConflictError(
             f"run {run_id!r} froze segment {found['segment_key']!r} of campaign "
