@@ -13,9 +13,6 @@ from operators.platform_operator import PlatformOperator
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-if TYPE_CHECKING:
-    pass
-
 
 class IngestProfilesOperator(PlatformOperator):
     """Read what changed at the source and upsert it; the watermark is committed with the data.
