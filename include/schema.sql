@@ -315,13 +315,16 @@ from (
 ) as latest
 group by latest.tenant_id, latest.profile_id, latest.channel;
 
--- Addresses that get nothing on a channel until the entry ends.
+-- Addresses that get nothing on a channel until the entry ends: bounces, blocks, refusals, the
+-- national Do-Not-Call list.
 create table if not exists suppression (
     tenant_id text not null,
     suppression_id bigint generated always as identity,
     channel text not null,
     -- Normalised: e-mail in lower case, phone as 84..., otherwise the provider's id.
     address text not null,
+    -- What it stops: 'all' of the channel, or 'tag:...', the messages of that provider tag.
+    scope text not null default 'all',
     profile_id uuid,
     reason text not null,
     evidence jsonb not null default '{}',
@@ -336,8 +339,14 @@ create table if not exists suppression (
     constraint suppression_lifted_ck check ((lifted_at is null) = (lifted_by is null))
 );
 
-create unique index if not exists suppression_active_uq
-on suppression (tenant_id, channel, address) where lifted_at is null;
+alter table suppression add column if not exists scope text not null default 'all';
+alter table suppression drop constraint if exists suppression_scope_ck;
+alter table suppression add constraint suppression_scope_ck
+check (scope = 'all' or scope ~ '^tag:[A-Za-z0-9_-]{1,40}$');
+
+drop index if exists suppression_active_uq;
+create unique index if not exists suppression_in_force_uq
+on suppression (tenant_id, channel, address, scope) where lifted_at is null;
 
 create or replace trigger suppression_keep
 before delete or truncate on suppression
@@ -389,6 +398,10 @@ create table if not exists campaign (
     instruction text not null,
     channels text[] not null,
     is_advertising boolean not null default true,
+    -- What becomes of advertising that would leave outside the permitted hours.
+    quiet_hours text not null default 'hold',
+    -- A message that could not leave so many hours after its time is stale, and fails.
+    valid_hours smallint not null default 72,
     status text not null default 'active',
     created_by text not null default 'leo',
     created_at timestamptz not null default now(),
@@ -407,6 +420,13 @@ create table if not exists campaign (
     )
 );
 
+alter table campaign add column if not exists quiet_hours text not null default 'hold';
+alter table campaign add column if not exists valid_hours smallint not null default 72;
+alter table campaign drop constraint if exists campaign_quiet_hours_ck;
+alter table campaign add constraint campaign_quiet_hours_ck check (quiet_hours in ('hold', 'skip'));
+alter table campaign drop constraint if exists campaign_valid_hours_ck;
+alter table campaign add constraint campaign_valid_hours_ck check (valid_hours between 1 and 8760);
+
 create or replace trigger campaign_timestamp
 before update on campaign
 for each row execute function update_timestamp();
@@ -420,12 +440,13 @@ create table if not exists message_template (
     subject text,
     body_text text not null,
     body_html text,
+    -- Telegram's MarkdownV2, instead of its HTML.
+    body_markdown text,
+    -- What the provider knows it by: {"id", "tag", "data": {parameter: what fills it}, ...}.
+    provider_template jsonb not null default '{}',
     is_active boolean not null default true,
-    content_hash bytea not null generated always as (
-        text_sha256(
-            coalesce(subject, '') || E'\x1f' || body_text || E'\x1f' || coalesce(body_html, '')
-        )
-    ) stored,
+    -- Why nothing may be written with it for now; set by a provider's answer, cleared by a person.
+    paused_reason text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     constraint message_template_pk primary key (tenant_id, template_id),
@@ -435,6 +456,15 @@ create table if not exists message_template (
     check (channel in ('zalo', 'email', 'push', 'telegram', 'sms')),
     constraint message_template_subject_ck check (channel <> 'email' or subject is not null)
 );
+
+alter table message_template drop column if exists content_hash;
+alter table message_template add column if not exists body_markdown text;
+alter table message_template add column if not exists paused_reason text;
+alter table message_template
+add column if not exists provider_template jsonb not null default '{}';
+alter table message_template drop constraint if exists message_template_provider_ck;
+alter table message_template add constraint message_template_provider_ck
+check (jsonb_typeof(provider_template) = 'object');
 
 create or replace trigger message_template_timestamp
 before update on message_template
@@ -833,9 +863,17 @@ create table if not exists delivery_log (
     -- [{"attempt", "started_at", "ended_at", "outcome", "error"}], one entry per attempt.
     attempts jsonb not null default '[]',
     not_before timestamptz,
+    -- After this it is stale: it fails instead of being sent.
+    expires_at timestamptz,
     claimed_by text,
     lease_until timestamptz,
+    -- When the last attempt began; counts for the frequency cap, whatever came of it.
+    attempted_at timestamptz,
     sent_at timestamptz,
+    -- What the provider reported later; the earliest of each, whatever the order of the reports.
+    delivered_at timestamptz,
+    read_at timestamptz,
+    bounced_at timestamptz,
     provider_message_id text,
     -- The provider's answer, without secrets and cut to size.
     provider_response jsonb,
@@ -889,6 +927,13 @@ create table if not exists delivery_log (
     check (delivery_status in ('queued', 'skipped', 'retry', 'failed') or attempt_count > 0)
 ) with (fillfactor = 70);
 
+alter table delivery_log
+add column if not exists expires_at timestamptz,
+add column if not exists attempted_at timestamptz,
+add column if not exists delivered_at timestamptz,
+add column if not exists read_at timestamptz,
+add column if not exists bounced_at timestamptz;
+
 -- Two messages of one campaign to one customer on one channel and step cannot both be alive.
 create unique index if not exists delivery_log_message_key_uq
 on delivery_log (tenant_id, message_key)
@@ -902,6 +947,13 @@ on delivery_log (tenant_id, lease_until) where delivery_status = 'sending';
 create index if not exists delivery_log_snapshot_idx
 on delivery_log (tenant_id, snapshot_id, profile_id);
 create index if not exists delivery_log_task_idx on delivery_log (tenant_id, task_id);
+-- How often an address was written to lately.
+create index if not exists delivery_log_address_idx
+on delivery_log (tenant_id, channel, address, attempted_at)
+where delivery_status in ('sending', 'sent', 'unknown');
+-- What the reconciler and a person look for; few rows at any time.
+create index if not exists delivery_log_unknown_idx
+on delivery_log (tenant_id, attempted_at) where delivery_status = 'unknown';
 
 create or replace function check_delivery_transition() returns trigger
 language plpgsql as $$
@@ -913,14 +965,18 @@ begin
                 ('sending', 'sent'), ('sending', 'failed'),
                 ('sending', 'unknown'), ('sending', 'retry'),
                 ('retry', 'sending'), ('retry', 'skipped'), ('retry', 'failed'),
-                ('unknown', 'sent'), ('unknown', 'failed'), ('unknown', 'retry')
+                ('unknown', 'sent'), ('unknown', 'failed'), ('unknown', 'retry'),
+                -- A receipt proves that an attempt arrived which the provider had seemed to refuse.
+                ('retry', 'sent')
             )
         ) then
             raise exception 'delivery %: % cannot become %',
                 old.delivery_id, old.delivery_status, new.delivery_status
                 using errcode = 'check_violation';
         end if;
-        if old.delivery_status = 'unknown' and new.resolved_by is null then
+        if (old.delivery_status = 'unknown' or (old.delivery_status, new.delivery_status)
+            = ('retry', 'sent')) and new.resolved_by is null
+        then
             raise exception 'delivery %: an unknown outcome is settled only by somebody', old.delivery_id
                 using errcode = 'check_violation',
                 hint = 'Set resolved_by to the receipt, the reconciler or the person.';
@@ -961,6 +1017,150 @@ execute function check_delivery_birth();
 create or replace trigger delivery_log_keep
 before delete or truncate on delivery_log
 for each statement execute function prevent_removal();
+
+-- When advertising may leave again, or NULL when it may leave now. Decree 91/2020/ND-CP: from 07:00
+-- to 22:00 in Vietnam. A tenant whose customers agreed to other hours says so in its settings:
+-- {"send_hours": {"default": ["07:00", "22:00"], "email": ["00:00", "24:00"]}}.
+create or replace function quiet_until(
+    tenant_settings jsonb, of_channel text, is_advertising boolean, at timestamptz
+) returns timestamptz
+language plpgsql stable parallel safe as $$
+declare
+    hours jsonb := coalesce(
+        tenant_settings #> array['send_hours', of_channel],
+        tenant_settings #> array['send_hours', 'default'],
+        '["07:00", "22:00"]'
+    );
+    opens time := hours ->> 0;
+    closes time := hours ->> 1;
+    here timestamp := at at time zone 'Asia/Ho_Chi_Minh';
+begin
+    if not is_advertising or (here::time >= opens and here::time < closes) then
+        return null;
+    end if;
+    return (here::date + (here::time >= closes)::integer + opens) at time zone 'Asia/Ho_Chi_Minh';
+end
+$$;
+
+-- The rules of a single message, asked before it is queued and again before it leaves: why it must
+-- not be sent, or NULL. A set-returning function in SQL, so that the planner makes it part of the
+-- query that calls it.
+--   * who was merged away or erased gets nothing: their survivor may have said no;
+--   * the consent that holds now counts, and the frozen fact where the ledger of consent is silent;
+--     advertising needs a yes, anything else must only not meet a no;
+--   * suppressed addresses, for the whole channel or for the template's tag;
+--   * advertising reaches one address at most so often in 24 hours, over all campaigns (Decree 91:
+--     three); {"frequency_cap": {"email": 2}} in the tenant's settings sets another number.
+--     Whatever left or may have left counts.
+create or replace function message_policy(
+    of_tenant text, of_delivery uuid, of_profile uuid, of_channel text, to_address text,
+    frozen_consent text, is_advertising boolean, template_tag text, tenant_settings jsonb,
+    at timestamptz
+) returns table (reason text, recent_sends bigint, frequency_cap integer)
+language sql stable parallel safe
+begin atomic
+select
+    case
+        when not exists (
+            select from cdp_profiles as p
+            where p.tenant_id = of_tenant and p.profile_id = of_profile and p.lifecycle = 'active'
+        ) then 'profile_gone'
+        when case
+            when is_advertising
+                then coalesce(said.decision, frozen_consent, 'unknown') <> 'granted'
+            else coalesce(said.decision, frozen_consent, 'unknown') = 'refused'
+        end then 'no_consent'
+        when exists (
+            select from suppression as s
+            where
+                s.tenant_id = of_tenant
+                and s.channel = of_channel
+                and s.address = to_address
+                and s.scope in ('all', 'tag:' || template_tag)
+                and s.lifted_at is null
+                and (s.until is null or s.until > at)
+        ) then 'suppressed'
+        when is_advertising and lately.sends >= lately.most then 'frequency_cap'
+    end as reason,
+    lately.sends as recent_sends,
+    lately.most as frequency_cap
+from (
+    select
+        (
+            select count(*)
+            from delivery_log as d
+            inner join campaign as c
+                on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+            where
+                is_advertising
+                and c.is_advertising
+                and d.tenant_id = of_tenant
+                and d.channel = of_channel
+                and d.address = to_address
+                and d.delivery_status in ('sending', 'sent', 'unknown')
+                and d.attempted_at > at - interval '24 hours'
+                and d.delivery_id <> of_delivery
+        ) as sends,
+        coalesce((tenant_settings #>> array['frequency_cap', of_channel])::integer, 3) as most
+) as lately
+left join lateral (
+    select k.decision
+    from current_consent as k
+    where k.tenant_id = of_tenant and k.profile_id = of_profile and k.channel = of_channel
+    -- Asked for these members only; without a limit everybody's consent is computed.
+    limit 1
+) as said on true;
+end;
+
+-- What providers reported of a message after it left, as they reported it and as often as they had
+-- something new to say. The same report twice is the same row.
+create table if not exists delivery_receipt (
+    tenant_id text not null,
+    -- deterministic_id('receipt', tenant_id, provider, the provider's id of the report)
+    receipt_id uuid not null,
+    channel text not null,
+    provider text not null,
+    kind text not null,
+    -- NULL when it is about no message of ours: a customer who wrote first, a template.
+    delivery_id uuid,
+    address text,
+    reason text,
+    occurred_at timestamptz not null,
+    received_at timestamptz not null default now(),
+    -- The report, without secrets and cut to size.
+    response jsonb not null default '{}',
+    constraint delivery_receipt_pk primary key (tenant_id, receipt_id),
+    constraint delivery_receipt_tenant_id_fk foreign key (tenant_id) references tenant,
+    constraint delivery_receipt_delivery_fk foreign key (tenant_id, delivery_id)
+    references delivery_log (tenant_id, delivery_id),
+    constraint delivery_receipt_channel_ck
+    check (channel in ('zalo', 'email', 'push', 'telegram', 'sms')),
+    constraint delivery_receipt_kind_ck
+    check (
+        kind in (
+            'accepted', 'delivered', 'read', 'clicked', 'deferred', 'blocked', 'bounced',
+            'dropped', 'complained', 'unsubscribed', 'resubscribed', 'template_stopped',
+            'template_allowed', 'noted'
+        )
+    )
+);
+
+create index if not exists delivery_receipt_delivery_idx
+on delivery_receipt (tenant_id, delivery_id) where delivery_id is not null;
+
+create or replace trigger delivery_receipt_append_only
+before update or delete or truncate on delivery_receipt
+for each statement execute function prevent_change();
+
+-- When a tenant's account at a provider may take the next message: dispatchers of all processes
+-- share its documented limit, and all of them fall silent when the provider throttles.
+create table if not exists channel_rate (
+    tenant_id text not null,
+    channel text not null,
+    free_at timestamptz not null,
+    constraint channel_rate_pk primary key (tenant_id, channel),
+    constraint channel_rate_tenant_id_fk foreign key (tenant_id) references tenant
+) with (fillfactor = 20);
 
 -- How to reach a provider. The secret is encrypted (pgcrypto) with a key the database never keeps.
 create table if not exists channel_credential (
@@ -1051,9 +1251,11 @@ declare
     analyst_tables constant text[] := array[
         'tenant', 'cdp_profiles', 'consent', 'suppression', 'ingest_reject', 'campaign',
         'message_template', 'marketing_event', 'segment_snapshot', 'segment_snapshot_member',
-        'campaign_plan', 'agent_task', 'delivery_log', 'quality_run'
+        'campaign_plan', 'agent_task', 'delivery_log', 'delivery_receipt', 'quality_run'
     ];
-    private_tables constant text[] := array['sync_state', 'channel_credential', 'api_key'];
+    private_tables constant text[] := array[
+        'sync_state', 'channel_credential', 'channel_rate', 'api_key'
+    ];
 begin
     foreach table_name in array analyst_tables || private_tables loop
         execute format(
@@ -1090,10 +1292,10 @@ grant select on tenant to leo_runtime;
 grant select on current_consent to leo_runtime, leo_dbt, leo_analyst;
 grant select, insert, update on
 cdp_profiles, suppression, sync_state, ingest_reject, campaign, message_template, agent_task,
-delivery_log, channel_credential, api_key
+delivery_log, channel_credential, channel_rate, api_key
 to leo_runtime;
 grant select, insert on
-consent, marketing_event, segment_snapshot, segment_snapshot_member, campaign_plan, quality_run
+consent, delivery_receipt, marketing_event, segment_snapshot, segment_snapshot_member, campaign_plan, quality_run
 to leo_runtime;
 
 reset role;

@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from leo_activation.channels import smtp_channel, telegram_channel
-from leo_activation.channels.base import Channel, ChannelSpec, Credential
+from leo_activation.channels.base import Channel, ChannelSpec, ChannelTools, Credential
 from leo_activation.errors import ConfigurationError
 
-# channel -> provider -> how to use it. The first provider's address rules hold for the channel.
+# channel -> provider -> how to use it. The first provider speaks for a channel that a tenant has no
+# credential for.
 PROVIDERS: Mapping[str, Mapping[str, ChannelSpec]] = MappingProxyType(
     {
         "email": {"smtp": smtp_channel.SPEC},
         "telegram": {"bot_api": telegram_channel.SPEC},
     }
 )
+# Settings that belong to the dispatcher, whatever the provider; a channel never sees them.
+DISPATCH_SETTINGS = frozenset({"concurrency", "rate_per_second", "unsubscribe_base_url"})
 
 
-def spec_of(channel: str) -> ChannelSpec:
-    """Return the address rules of a channel.
+def spec_of(channel: str, provider: str | None = None) -> ChannelSpec:
+    """Return what the platform knows of a provider.
 
     :param channel: name as used in plans.
-    :raises ConfigurationError: no such channel.
+    :param provider: one of the channel's; None for its first.
+    :raises ConfigurationError: no such channel or provider.
     """
-    if channel not in PROVIDERS:
+    providers = PROVIDERS.get(channel)
+    if providers is None:
         raise ConfigurationError(
             f"channel {channel!r} cannot send; choose one of {sorted(PROVIDERS)}"
         )
-    return next(iter(PROVIDERS[channel].values()))
+    if provider is None:
+        return next(iter(providers.values()))
+    if provider not in providers:
+        raise ConfigurationError(
+            f"provider {provider!r} of channel {channel!r} is unknown; "
+            f"choose one of {sorted(providers)}"
+        )
+    return providers[provider]
 
 
-def open_channel(credential: Credential, concurrency: int) -> Channel:
+def open_channel(credential: Credential, tools: ChannelTools) -> Channel:
     """Make a provider ready to send.
 
     :param credential: settings and secret of one tenant.
-    :param concurrency: how many sends may run at once.
+    :param tools: what it works with.
     :raises ConfigurationError: unknown channel or provider, or unusable settings.
     """
-    providers = PROVIDERS.get(credential.channel, {})
-    if credential.provider not in providers:
-        raise ConfigurationError(
-            f"provider {credential.provider!r} of channel {credential.channel!r} is unknown; "
-            f"choose one of {sorted(providers)}"
-        )
-    return providers[credential.provider].open(credential, concurrency)
+    spec = spec_of(credential.channel, credential.provider)
+    own = {k: v for k, v in credential.settings.items() if k not in DISPATCH_SETTINGS}
+    return spec.open(replace(credential, settings=own), tools)

@@ -1,8 +1,7 @@
 """E-mail over SMTP: one recipient a message, connections reused, the step known at every failure.
 
 Settings: ``host``, ``port``, ``sender`` (address), ``sender_name``, ``username``, ``start_tls``,
-``use_tls``, ``timeout_seconds``, ``greylist_seconds``, ``unsubscribe_mailto``,
-``unsubscribe_base_url``: public HTTPS address of the one-click unsubscribe, read by the dispatcher.
+``use_tls``, ``timeout_seconds``, ``greylist_seconds``, ``unsubscribe_mailto``.
 Secret: ``password``.
 """
 
@@ -21,12 +20,14 @@ import aiosmtplib
 
 from leo_activation.channels.base import (
     ChannelSpec,
+    ChannelTools,
     Credential,
     InvalidAddressError,
     Message,
     Outcome,
     Reaction,
     shorten,
+    single_address,
 )
 from leo_activation.errors import ConfigurationError
 
@@ -69,7 +70,6 @@ class SmtpSettings:
     timeout_seconds: float = 20.0
     # Greylisting servers want at least five minutes.
     greylist_seconds: float = 300.0
-    unsubscribe_base_url: str | None = None
     unsubscribe_mailto: str | None = None
 
     @cached_property
@@ -353,15 +353,15 @@ def _queue_id(text: str) -> str | None:
     return found[1] if found else None
 
 
-def open_smtp(credential: Credential, concurrency: int) -> SmtpChannel:
+def open_smtp(credential: Credential, tools: ChannelTools) -> SmtpChannel:
     """Make the channel of one tenant.
 
     :param credential: settings and secret.
-    :param concurrency: most connections at once.
+    :param tools: most connections at once.
     :raises ConfigurationError: the settings are unusable.
     """
     settings = SmtpSettings.read(credential)
-    return SmtpChannel(settings, credential.secret.get("password"), concurrency)
+    return SmtpChannel(settings, credential.secret.get("password"), tools.concurrency)
 
 
-SPEC = ChannelSpec(address_fact="email", normalise=normalise_address, open=open_smtp)
+SPEC = ChannelSpec(find_recipient=single_address("email", normalise_address), open=open_smtp)

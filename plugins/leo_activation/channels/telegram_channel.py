@@ -17,12 +17,14 @@ import httpx
 
 from leo_activation.channels.base import (
     ChannelSpec,
+    ChannelTools,
     Credential,
     InvalidAddressError,
     Message,
     Outcome,
     Reaction,
     shorten,
+    single_address,
 )
 from leo_activation.errors import ConfigurationError
 
@@ -228,11 +230,11 @@ class TelegramChannel:
             await client.aclose()
 
 
-def open_telegram(credential: Credential, concurrency: int) -> TelegramChannel:
+def open_telegram(credential: Credential, tools: ChannelTools) -> TelegramChannel:
     """Make the channel of one tenant.
 
     :param credential: settings and secret.
-    :param concurrency: most requests at once.
+    :param tools: most requests at once.
     :raises ConfigurationError: a setting is unknown, or the bot token is missing.
     """
     try:
@@ -243,7 +245,12 @@ def open_telegram(credential: Credential, concurrency: int) -> TelegramChannel:
             f"the Telegram credential of tenant {credential.tenant_id!r} is unusable: {error}; "
             "it needs the secret 'bot_token'"
         ) from None
-    return TelegramChannel(settings, token, concurrency)
+    return TelegramChannel(settings, token, tools.concurrency)
 
 
-SPEC = ChannelSpec(address_fact="telegram_chat_id", normalise=normalise_chat_id, open=open_telegram)
+SPEC = ChannelSpec(
+    find_recipient=single_address("telegram_chat_id", normalise_chat_id),
+    open=open_telegram,
+    # core.telegram.org/bots/faq: about 30 messages a second over all chats.
+    rate_per_second=30,
+)

@@ -22,7 +22,14 @@ from uuid import UUID
 
 import psycopg
 
-from leo_activation.channels.base import Channel, Message, Outcome, Reaction
+from leo_activation.channels.base import (
+    Channel,
+    ChannelTools,
+    Credential,
+    Message,
+    Outcome,
+    Reaction,
+)
 from leo_activation.channels.registry import open_channel
 from leo_activation.database import connect_async
 from leo_activation.delivery.ledger import APPLICATION_NAME, Answer, Claim, Gate, Ledger
@@ -181,11 +188,17 @@ async def _dispatch(
     credential, templates = await ledger.prepare(secret_key)
     links_at = credential.settings.get("unsubscribe_base_url")
     composer = Composer(tenant_id, templates, secret_key, links_at)
-    provider = open_channel(credential, options.concurrency)
+    provider = open_channel(
+        credential, ChannelTools(options.concurrency, clock, uniform, _cannot_renew)
+    )
     try:
         return await Dispatcher(ledger, provider, composer, options, clock, uniform).run()
     finally:
         await provider.close()
+
+
+async def _cannot_renew(credential: Credential) -> Credential:
+    raise NotImplementedError
 
 
 class Composer:
@@ -438,7 +451,7 @@ class Dispatcher:
         now = self._clock()
         settlement = settle(outcome, claim.refusals, now, self._options.retry, self._uniform)
         self._answers.append(Answer(claim, outcome, settlement, now))
-        if outcome.reaction in (Reaction.STOP, Reaction.REFRESH):
+        if outcome.reaction in (Reaction.STOP, Reaction.STOP_TEMPLATE):
             self.stop(f"channel {self._ledger.channel} is paused: {outcome.detail}")
         # Wake the ledger's coroutine when there is a batch to write or the senders run dry.
         if (
@@ -466,6 +479,6 @@ class Dispatcher:
         refusals = [a for a in answers if a.outcome.reaction is Reaction.SUPPRESS]
         await self._ledger.record(answers, refusals)
         for answer in answers:
-            if answer.outcome.reaction in (Reaction.STOP, Reaction.REFRESH):
+            if answer.outcome.reaction in (Reaction.STOP, Reaction.STOP_TEMPLATE):
                 await self._ledger.pause_channel(answer.outcome.detail)
                 return

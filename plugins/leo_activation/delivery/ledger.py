@@ -15,7 +15,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from leo_activation.channels.base import Credential, InvalidAddressError, Outcome
+from leo_activation.channels.base import AddressError, Credential, Outcome
 from leo_activation.channels.registry import spec_of
 from leo_activation.database import (
     AsyncConnection,
@@ -127,15 +127,12 @@ def enqueue(
 
 
 def _send_row(send: PlannedSend) -> dict[str, Any]:
-    spec = spec_of(send.channel)
-    raw, address, reason = send.facts.get(spec.address_fact), None, None
-    if raw is None or not str(raw).strip():
-        reason = "no_address"
-    else:
-        try:
-            address = spec.normalise(str(raw))
-        except InvalidAddressError:
-            address, reason = str(raw)[:254], "invalid_address"
+    address, reason = None, None
+    try:
+        facts = {**send.facts, "profile_id": str(send.profile_id)}
+        address = spec_of(send.channel).find_recipient(facts).address
+    except AddressError as error:
+        reason = error.reason
     consent = send.facts.get("consent")
     return {
         "task_id": str(send.task_id),

@@ -14,7 +14,7 @@ _STATUS = {
     Reaction.SUPPRESS: "failed",
     Reaction.RETRY: "retry",
     Reaction.DEFER: "retry",
-    Reaction.REFRESH: "retry",
+    Reaction.STOP_TEMPLATE: "retry",
     Reaction.STOP: "retry",
     Reaction.UNKNOWN: "unknown",
 }

@@ -19,7 +19,7 @@ POLICY = RetryPolicy(max_attempts=3, base_seconds=2, cap_seconds=60)
     ("reaction", "status"),
     [
         (Reaction.ACCEPTED, "sent"), (Reaction.PERM, "failed"), (Reaction.SUPPRESS, "failed"),
-        (Reaction.RETRY, "retry"), (Reaction.DEFER, "retry"), (Reaction.REFRESH, "retry"),
+        (Reaction.RETRY, "retry"), (Reaction.DEFER, "retry"), (Reaction.STOP_TEMPLATE, "retry"),
         (Reaction.STOP, "retry"), (Reaction.UNKNOWN, "unknown"),
     ],
 )  # fmt: skip
@@ -44,7 +44,7 @@ def test_a_message_is_given_up_after_its_last_attempt() -> None:
 
 
 def test_waiting_for_a_known_time_costs_no_attempt() -> None:
-    for reaction in (Reaction.DEFER, Reaction.STOP, Reaction.REFRESH):
+    for reaction in (Reaction.DEFER, Reaction.STOP, Reaction.STOP_TEMPLATE):
         settlement = settle(Outcome(reaction, "r", "d"), 2, NOW, POLICY, lambda: 0.0)
         assert settlement.status == "retry"
         assert not settlement.counts
