@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from leo_activation.administration import initialise
 from leo_activation.database import connect
+from leo_activation.delivery.policy import ALL_DAY
 from leo_activation.settings import role_url
 
 TENANTS = ("bench_a", "bench_b")
@@ -27,7 +29,10 @@ def scratch_database() -> Iterator[str]:
             initialise(url)
             with contextlib.closing(connect(url)) as admin:
                 for tenant in TENANTS:
-                    admin.execute("insert into tenant values (%s, %s)", (tenant, tenant))
+                    admin.execute(
+                        "insert into tenant (tenant_id, name, settings) values (%s, %s, %s)",
+                        (tenant, tenant, Jsonb(ALL_DAY)),
+                    )
             yield name
         finally:
             server.execute(

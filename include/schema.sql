@@ -1056,20 +1056,46 @@ create or replace function message_policy(
     of_tenant text, of_delivery uuid, of_profile uuid, of_channel text, to_address text,
     frozen_consent text, is_advertising boolean, template_tag text, tenant_settings jsonb,
     at timestamptz
-) returns table (reason text, recent_sends bigint, frequency_cap integer)
+) returns table (recent_sends bigint, frequency_cap integer, reason text)
 language sql stable parallel safe
 begin atomic
+with
+cap as (
+    select coalesce((tenant_settings #>> array['frequency_cap', of_channel])::integer, 3) as most
+),
+
+lately as (
+    select count(*) as sends
+    from delivery_log as d
+    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+    where
+        is_advertising
+        and c.is_advertising
+        and d.tenant_id = of_tenant
+        and d.channel = of_channel
+        and d.address = to_address
+        and d.delivery_status in ('sending', 'sent', 'unknown')
+        and d.attempted_at > at - interval '24 hours'
+        and d.delivery_id <> of_delivery
+),
+
+said as (
+    select min(k.decision) as decision
+    from current_consent as k
+    where k.tenant_id = of_tenant and k.profile_id = of_profile and k.channel = of_channel
+)
+
 select
+    lately.sends as recent_sends,
+    cap.most as frequency_cap,
     case
         when not exists (
             select from cdp_profiles as p
             where p.tenant_id = of_tenant and p.profile_id = of_profile and p.lifecycle = 'active'
         ) then 'profile_gone'
-        when case
-            when is_advertising
-                then coalesce(said.decision, frozen_consent, 'unknown') <> 'granted'
-            else coalesce(said.decision, frozen_consent, 'unknown') = 'refused'
-        end then 'no_consent'
+        when is_advertising and coalesce(said.decision, frozen_consent, 'unknown') <> 'granted'
+            then 'no_consent'
+        when coalesce(said.decision, frozen_consent, 'unknown') = 'refused' then 'no_consent'
         when exists (
             select from suppression as s
             where
@@ -1080,36 +1106,11 @@ select
                 and s.lifted_at is null
                 and (s.until is null or s.until > at)
         ) then 'suppressed'
-        when is_advertising and lately.sends >= lately.most then 'frequency_cap'
-    end as reason,
-    lately.sends as recent_sends,
-    lately.most as frequency_cap
-from (
-    select
-        (
-            select count(*)
-            from delivery_log as d
-            inner join campaign as c
-                on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
-            where
-                is_advertising
-                and c.is_advertising
-                and d.tenant_id = of_tenant
-                and d.channel = of_channel
-                and d.address = to_address
-                and d.delivery_status in ('sending', 'sent', 'unknown')
-                and d.attempted_at > at - interval '24 hours'
-                and d.delivery_id <> of_delivery
-        ) as sends,
-        coalesce((tenant_settings #>> array['frequency_cap', of_channel])::integer, 3) as most
-) as lately
-left join lateral (
-    select k.decision
-    from current_consent as k
-    where k.tenant_id = of_tenant and k.profile_id = of_profile and k.channel = of_channel
-    -- Asked for these members only; without a limit everybody's consent is computed.
-    limit 1
-) as said on true;
+        when is_advertising and lately.sends >= cap.most then 'frequency_cap'
+    end as reason
+from cap
+cross join lately
+cross join said;
 end;
 
 -- What providers reported of a message after it left, as they reported it and as often as they had
@@ -1295,7 +1296,8 @@ cdp_profiles, suppression, sync_state, ingest_reject, campaign, message_template
 delivery_log, channel_credential, channel_rate, api_key
 to leo_runtime;
 grant select, insert on
-consent, delivery_receipt, marketing_event, segment_snapshot, segment_snapshot_member, campaign_plan, quality_run
+consent, delivery_receipt, marketing_event, segment_snapshot, segment_snapshot_member,
+campaign_plan, quality_run
 to leo_runtime;
 
 reset role;

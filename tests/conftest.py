@@ -17,9 +17,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from leo_activation.administration import initialise
 from leo_activation.database import Connection, connect
+from leo_activation.delivery.policy import ALL_DAY
 from leo_activation.paths import PROJECT_ROOT, SCHEMA_FILE, state_folder
 from leo_activation.settings import ROLES, role_url
 
@@ -143,7 +145,9 @@ def _build_template(server: Connection, template: str) -> None:
     with contextlib.closing(connect(role_url("admin", database=draft))) as connection:
         for tenant in TENANTS:
             connection.execute(
-                "insert into tenant (tenant_id, name) values (%s, %s)", (tenant, tenant)
+                # Tests run at any hour; those about the permitted hours set their own.
+                "insert into tenant (tenant_id, name, settings) values (%s, %s, %s)",
+                (tenant, tenant, Jsonb(ALL_DAY)),
             )
     server.execute(
         sql.SQL("alter database {} rename to {}").format(
@@ -154,7 +158,9 @@ def _build_template(server: Connection, template: str) -> None:
 
 def _schema_fingerprint() -> str:
     """Return what the template's content depends on, as twelve hex digits."""
-    return hashlib.sha256(SCHEMA_FILE.read_bytes() + "".join(TENANTS).encode()).hexdigest()[:12]
+    return hashlib.sha256(SCHEMA_FILE.read_bytes() + f"{TENANTS}{ALL_DAY}".encode()).hexdigest()[
+        :12
+    ]
 
 
 def _drop_abandoned(server: Connection) -> None:

@@ -1,15 +1,19 @@
 -- The ledger of deliveries: from the wish to send, through the claim, to the outcome.
 
+-- name: channel_providers
+-- Which provider a tenant has chosen for each channel.
+select k.channel, k.provider
+from channel_credential as k
+where k.tenant_id = %(tenant_id)s;
+
 -- name: enqueue
 -- Policy, then one row for each send: queued, or skipped with its reason. A row that exists
--- already is left alone (re-run); what another run of the campaign holds is not repeated. Who was
--- merged away or erased since the freeze gets nothing: their survivor may have said no. The
--- consent that holds now counts, and the frozen fact where the consent ledger is silent.
--- Advertising needs a yes; anything else must only not meet a no. Rows go in by message_key, so
--- that two runs of one campaign wait for each other instead of deadlocking.
+-- already is left alone (re-run); what another run of the campaign holds is not repeated. Rows go
+-- in by message_key, so that two runs of one campaign wait for each other instead of deadlocking.
+-- The permitted hours matter here only to a campaign that skips; one that holds waits in the queue.
 with
 planned as (
-    select p.*
+    select p.*, coalesce(p.not_before, %(now)s::timestamptz) as planned_at
     from jsonb_to_recordset(%(planned)s) as p (
         task_id uuid, event_id uuid, profile_id uuid, channel text, step smallint,
         template_id text, params jsonb, address text, fact_consent text, not_before timestamptz,
@@ -17,7 +21,7 @@ planned as (
     )
 ),
 
-judged as (
+named as (
     select
         p.*,
         deterministic_id(
@@ -30,46 +34,35 @@ judged as (
                     'message', %(tenant_id)s, %(campaign_id)s::uuid::text, p.profile_id::text,
                     p.channel, p.step::text
                 )
-        end as message_key,
-        coalesce(
-            p.skip_reason,
-            case
-                when not exists (
-                    select from cdp_profiles as r
-                    where
-                        r.tenant_id = %(tenant_id)s
-                        and r.profile_id = p.profile_id
-                        and r.lifecycle = 'active'
-                ) then 'profile_gone'
-                when case
-                    when c.is_advertising
-                        then coalesce(said.decision, p.fact_consent, 'unknown') <> 'granted'
-                    else coalesce(said.decision, p.fact_consent, 'unknown') = 'refused'
-                end then 'no_consent'
-                when exists (
-                    select from suppression as s
-                    where
-                        s.tenant_id = %(tenant_id)s
-                        and s.channel = p.channel
-                        and s.address = p.address
-                        and s.lifted_at is null
-                        and (s.until is null or s.until > %(now)s)
-                ) then 'suppressed'
-            end
-        ) as reason
+        end as message_key
     from planned as p
+),
+
+judged as (
+    select
+        n.*,
+        n.planned_at + make_interval(hours => c.valid_hours) as expires_at,
+        coalesce(
+            n.skip_reason,
+            case
+                when
+                    c.quiet_hours = 'skip'
+                    and quiet_until(t.settings, n.channel, c.is_advertising, n.planned_at)
+                    is not null
+                    then 'quiet_hours'
+            end,
+            law.reason
+        ) as reason
+    from named as n
     inner join campaign as c
         on c.tenant_id = %(tenant_id)s and c.campaign_id = %(campaign_id)s
-    left join lateral (
-        select k.decision
-        from current_consent as k
-        where
-            k.tenant_id = %(tenant_id)s
-            and k.profile_id = p.profile_id
-            and k.channel = p.channel
-        -- Asked for these members only; without a limit everybody's consent is computed.
-        limit 1
-    ) as said on true
+    inner join tenant as t on c.tenant_id = t.tenant_id
+    left join message_template as m
+        on m.tenant_id = %(tenant_id)s and n.template_id = m.template_id
+    left join lateral message_policy(
+        c.tenant_id, n.delivery_id, n.profile_id, n.channel, n.address, n.fact_consent,
+        c.is_advertising, m.provider_template ->> 'tag', t.settings, n.planned_at
+    ) as law on n.skip_reason is null
 ),
 
 fresh as (
@@ -84,12 +77,13 @@ fresh as (
 queued as (
     insert into delivery_log (
         tenant_id, delivery_id, event_id, profile_id, task_id, snapshot_id, campaign_id, step,
-        channel, template_id, params, message_key, delivery_status, address, not_before
+        channel, template_id, params, message_key, delivery_status, address, not_before,
+        expires_at
     )
     select
         %(tenant_id)s, f.delivery_id, f.event_id, f.profile_id, f.task_id, %(snapshot_id)s,
         %(campaign_id)s, f.step, f.channel, f.template_id, f.params, f.message_key, 'queued',
-        f.address, coalesce(f.not_before, %(now)s)
+        f.address, f.planned_at, f.expires_at
     from fresh as f
     where f.reason is null
     order by f.message_key
@@ -153,7 +147,8 @@ from done
 where t.tenant_id = %(tenant_id)s and t.task_id = done.task_id;
 
 -- name: gate
--- Whether a person has stopped the campaign or the channel; asked in the claim's own transaction.
+-- Whether anything may leave now: asked in the claim's own transaction, so that a person who pauses
+-- or cancels is obeyed by the next batch.
 select
     c.status as campaign_status,
     c.is_advertising,
@@ -161,80 +156,133 @@ select
     c.code as campaign_code,
     t.name as shop_name,
     k.status as channel_status,
-    k.status_reason as channel_reason
+    k.status_reason as channel_reason,
+    case
+        when c.quiet_hours = 'hold'
+            then quiet_until(t.settings, %(channel)s, c.is_advertising, %(now)s)
+    end as held_until,
+    coalesce(
+        (
+            select jsonb_object_agg(m.template_id, m.paused_reason)
+            from message_template as m
+            where
+                m.tenant_id = %(tenant_id)s
+                and m.channel = %(channel)s
+                and m.paused_reason is not null
+        ),
+        '{}'
+    ) as paused_templates
 from segment_snapshot as s
 inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
 inner join tenant as t on s.tenant_id = t.tenant_id
 left join channel_credential as k on s.tenant_id = k.tenant_id and k.channel = %(channel)s
 where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s;
 
--- name: claim_batch
--- Take what is due and nobody else holds. Profile, consent and suppression are asked again, because
--- a customer may have said no, or been merged away or erased, since the row was queued. Here and
--- elsewhere, "(select ...)" hides a snapshot's id from the planner: of one frozen a minute ago the
--- statistics know only that it has no members, and a join would read all of them for each row.
-with
-due as (
-    select d.delivery_id, d.profile_id, d.channel, d.address, c.is_advertising
+-- name: lock_rate
+-- The dispatchers of one account take turns in asking how much its provider still takes.
+insert into channel_rate as r (tenant_id, channel, free_at)
+values (%(tenant_id)s, %(channel)s, %(now)s)
+on conflict (tenant_id, channel) do update set free_at = r.free_at
+returning r.free_at;
+
+-- name: use_rate
+-- What was claimed is used up, sent or not.
+update channel_rate
+set free_at = %(free_at)s
+where tenant_id = %(tenant_id)s and channel = %(channel)s;
+
+-- name: lock_batch
+-- Take what is due and nobody else holds. Of advertising, an address is locked too: the frequency
+-- cap is counted by the next statement, which must see what other dispatchers have claimed for it.
+-- Who does not get the lock comes back a moment later.
+with due as materialized (
+    select d.delivery_id, d.address
     from delivery_log as d
-    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
     where
         d.tenant_id = %(tenant_id)s
         and d.snapshot_id = %(snapshot_id)s
         and d.channel = %(channel)s
         and d.delivery_status in ('queued', 'retry')
         and d.not_before <= %(now)s
+        and d.template_id <> all(%(paused_templates)s::text[])
     order by d.not_before
     limit %(batch_size)s
     for no key update of d skip locked
+)
+
+select due.delivery_id
+from due
+where
+    not %(is_advertising)s
+    or pg_try_advisory_xact_lock(
+        hashtextextended(%(tenant_id)s || '/' || %(channel)s || '/' || due.address, 0)
+    );
+
+-- name: claim_batch
+-- Judge each message once more, because a customer may have said no, been written to, or been
+-- merged away since the row was queued; what passes becomes 'sending'. Here and elsewhere,
+-- "(select ...)" hides a snapshot's id from the planner: of one frozen a minute ago the statistics
+-- know only that it has no members, and a join would read all of them for each row.
+with
+due as materialized (
+    select
+        d.delivery_id, d.profile_id, d.channel, d.address, d.expires_at, d.not_before,
+        c.is_advertising, c.quiet_hours, t.settings, s.facts,
+        m.provider_template ->> 'tag' as template_tag
+    from delivery_log as d
+    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+    inner join tenant as t on d.tenant_id = t.tenant_id
+    left join message_template as m
+        on d.tenant_id = m.tenant_id and d.template_id = m.template_id
+    inner join segment_snapshot_member as s
+        on
+            s.tenant_id = %(tenant_id)s
+            and s.snapshot_id = (select %(snapshot_id)s::uuid)
+            and d.profile_id = s.profile_id
+    where d.tenant_id = %(tenant_id)s and d.delivery_id = any(%(delivery_ids)s::uuid[])
 ),
 
 judged as materialized (
     select
         due.delivery_id,
+        due.address,
+        due.facts,
+        due.not_before,
+        due.is_advertising,
+        law.recent_sends,
+        law.frequency_cap,
         case
-            when not exists (
-                select from cdp_profiles as r
-                where
-                    r.tenant_id = %(tenant_id)s
-                    and r.profile_id = due.profile_id
-                    and r.lifecycle = 'active'
-            ) then 'profile_gone'
-            when case
-                when due.is_advertising
-                    then coalesce(
-                        said.decision, m.facts #>> array['consent', due.channel], 'unknown'
-                    ) <> 'granted'
-                else coalesce(
-                    said.decision, m.facts #>> array['consent', due.channel], 'unknown'
-                ) = 'refused'
-            end then 'no_consent'
-            when exists (
-                select from suppression as s
-                where
-                    s.tenant_id = %(tenant_id)s
-                    and s.channel = due.channel
-                    and s.address = due.address
-                    and s.lifted_at is null
-                    and (s.until is null or s.until > %(now)s)
-            ) then 'suppressed'
+            when due.expires_at <= %(now)s then 'expired'
+            when
+                due.quiet_hours = 'skip'
+                and quiet_until(due.settings, due.channel, due.is_advertising, %(now)s) is not null
+                then 'quiet_hours'
+            else law.reason
         end as reason
     from due
-    inner join segment_snapshot_member as m
-        on
-            m.tenant_id = %(tenant_id)s
-            and m.snapshot_id = (select %(snapshot_id)s::uuid)
-            and due.profile_id = m.profile_id
-    left join lateral (
-        select k.decision
-        from current_consent as k
-        where
-            k.tenant_id = %(tenant_id)s
-            and k.profile_id = due.profile_id
-            and k.channel = due.channel
-        -- Asked for these members only; without a limit everybody's consent is computed.
-        limit 1
-    ) as said on true
+    cross join lateral message_policy(
+        %(tenant_id)s, due.delivery_id, due.profile_id, due.channel, due.address,
+        due.facts #>> array['consent', due.channel], due.is_advertising, due.template_tag,
+        due.settings, %(now)s
+    ) as law
+),
+
+decided as materialized (
+    select
+        j.delivery_id,
+        j.facts,
+        -- Those of this batch count towards each other's cap.
+        case
+            when
+                j.reason is null
+                and j.is_advertising
+                and j.recent_sends + row_number() over (
+                    partition by j.address, j.reason is null order by j.not_before, j.delivery_id
+                ) > j.frequency_cap
+                then 'frequency_cap'
+            else j.reason
+        end as reason
+    from judged as j
 ),
 
 claimed as (
@@ -247,6 +295,7 @@ claimed as (
         skip_reason = j.reason,
         claimed_by = case when j.reason is null then %(worker_id)s end,
         lease_until = case when j.reason is null then %(lease_until)s::timestamptz end,
+        attempted_at = case when j.reason is null then %(now)s::timestamptz else d.attempted_at end,
         attempt_count = d.attempt_count + (j.reason is null)::int::smallint,
         attempts = case
             when j.reason is null
@@ -258,10 +307,10 @@ claimed as (
                     )
             else d.attempts
         end
-    from judged as j
+    from decided as j
     where d.tenant_id = %(tenant_id)s and d.delivery_id = j.delivery_id
     returning
-        d.delivery_id, d.profile_id, d.task_id, d.template_id, d.params, d.address,
+        d.delivery_id, d.profile_id, d.task_id, d.template_id, d.params, d.address, d.expires_at,
         d.attempt_count, d.attempts, d.skip_reason
 ),
 
@@ -282,13 +331,20 @@ marked as ( -- noqa: ST03
     where t.tenant_id = %(tenant_id)s and t.task_id = begun.task_id
 )
 
-select c.*, m.facts
+select c.*, j.facts
 from claimed as c
-inner join segment_snapshot_member as m
-    on
-        m.tenant_id = %(tenant_id)s
-        and m.snapshot_id = (select %(snapshot_id)s::uuid)
-        and c.profile_id = m.profile_id;
+inner join decided as j on c.delivery_id = j.delivery_id;
+
+-- name: suppressed_targets
+-- Devices that will never answer again.
+select s.address
+from suppression as s
+where
+    s.tenant_id = %(tenant_id)s
+    and s.channel = %(channel)s
+    and s.address = any(%(targets)s::text[])
+    and s.lifted_at is null
+    and (s.until is null or s.until > %(now)s);
 
 -- name: record_outcomes
 -- The end of an attempt, for the worker that holds it. An answer that comes after the lease ran out
@@ -404,22 +460,45 @@ where
     and delivery_status in ('queued', 'retry');
 
 -- name: suppress_addresses
--- An address that bounced for good or blocked us gets nothing more on this channel.
-insert into suppression (tenant_id, channel, address, profile_id, reason, evidence)
-select
-    %(tenant_id)s, %(channel)s, o.address, min(o.profile_id::text)::uuid, min(o.reason),
-    jsonb_build_object('delivery_id', min(o.delivery_id::text))
+-- An address that bounced for good or blocked us gets nothing more on this channel; one that cannot
+-- be reached for a while, nothing for a while. An entry in force is never weakened.
+insert into suppression (tenant_id, channel, address, scope, profile_id, reason, evidence, until)
+select distinct on (o.address, o.scope)
+    %(tenant_id)s, %(channel)s, o.address, o.scope, o.profile_id, o.reason,
+    jsonb_build_object('delivery_id', o.delivery_id), o.until
 from
     jsonb_to_recordset(%(refusals)s) as o (
-        address text, profile_id uuid, reason text, delivery_id uuid
+        address text, scope text, profile_id uuid, reason text, delivery_id uuid, until timestamptz
     )
-group by o.address
-order by o.address
-on conflict (tenant_id, channel, address) where lifted_at is null do update
+order by o.address asc, o.scope asc, o.until desc nulls first
+on conflict (tenant_id, channel, address, scope) where lifted_at is null do update
     set
-        until = null, reason = excluded.reason, evidence = excluded.evidence,
-        suppressed_at = now()
+        until = case
+            when excluded.until is not null then greatest(suppression.until, excluded.until)
+        end,
+        reason = excluded.reason, evidence = excluded.evidence, suppressed_at = now()
     where suppression.until is not null;
+
+-- name: forget_devices
+-- Devices that are gone leave the profile too; should the CDP bring one back, it stays suppressed.
+update cdp_profiles as p
+set
+    fcm_tokens = array(
+        select token.value
+        from unnest(p.fcm_tokens) with ordinality as token (value, place)
+        where token.value <> all(%(targets)s::text[])
+        order by token.place
+    )
+where
+    p.tenant_id = %(tenant_id)s
+    and p.profile_id = any(%(profile_ids)s::uuid[])
+    and p.fcm_tokens && %(targets)s::text[];
+
+-- name: pause_template
+-- Nothing written with it can be sent: keep the first reason until a person has looked.
+update message_template
+set paused_reason = %(reason)s
+where tenant_id = %(tenant_id)s and template_id = %(template_id)s and paused_reason is null;
 
 -- name: pause_channel
 -- Nothing on this channel can work: keep the first reason until a person has looked.
@@ -434,25 +513,50 @@ set status = 'active', status_reason = null
 where tenant_id = %(tenant_id)s and channel = %(channel)s;
 
 -- name: next_due
--- When there will be something to do again: a retry that comes due, or a lease that runs out.
-select least(
-    (
-        select min(d.not_before) from delivery_log as d
-        where
-            d.tenant_id = %(tenant_id)s
-            and d.snapshot_id = %(snapshot_id)s
-            and d.channel = %(channel)s
-            and d.delivery_status in ('queued', 'retry')
-    ),
-    (
-        select min(d.lease_until) from delivery_log as d
-        where
-            d.tenant_id = %(tenant_id)s
-            and d.delivery_status = 'sending'
-            and d.snapshot_id = %(snapshot_id)s
-            and d.channel = %(channel)s
-    )
-) as due_at;
+-- When there will be something to do again: a message that comes due (in the permitted hours), or
+-- a lease that runs out. What waits for a paused template waits for a person: it is counted apart.
+with
+waiting as (
+    select
+        min(d.not_before) filter (where m.paused_reason is null) as due_at,
+        min(m.template_id || ' is paused: ' || m.paused_reason) as paused
+    from delivery_log as d
+    left join message_template as m
+        on d.tenant_id = m.tenant_id and d.template_id = m.template_id
+    where
+        d.tenant_id = %(tenant_id)s
+        and d.snapshot_id = %(snapshot_id)s
+        and d.channel = %(channel)s
+        and d.delivery_status in ('queued', 'retry')
+),
+
+hours as (
+    select
+        case
+            when c.quiet_hours = 'hold'
+                then quiet_until(t.settings, %(channel)s, c.is_advertising, %(now)s)
+        end as held_until
+    from segment_snapshot as s
+    inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
+    inner join tenant as t on s.tenant_id = t.tenant_id
+    where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s
+)
+
+select
+    least(
+        case when w.due_at is not null then greatest(w.due_at, h.held_until) end,
+        (
+            select min(d.lease_until) from delivery_log as d
+            where
+                d.tenant_id = %(tenant_id)s
+                and d.delivery_status = 'sending'
+                and d.snapshot_id = %(snapshot_id)s
+                and d.channel = %(channel)s
+        )
+    ) as due_at,
+    'template ' || w.paused as paused
+from waiting as w
+left join hours as h on true;
 
 -- name: channel_totals
 -- Where every message of one snapshot and channel stands.
@@ -466,31 +570,33 @@ order by d.delivery_status, coalesce(d.skip_reason, d.error_class);
 
 -- name: active_templates
 -- What messages of a channel may be written with.
-select t.template_id, t.channel, t.subject, t.body_text, t.body_html
+select
+    t.template_id, t.channel, t.subject, t.body_text, t.body_html, t.body_markdown,
+    t.provider_template
 from message_template as t
 where t.tenant_id = %(tenant_id)s and t.channel = %(channel)s and t.is_active;
 
 -- name: upsert_template
 -- A seed is refreshed when the file changed, and left alone otherwise.
 insert into message_template (
-    tenant_id, template_id, channel, description, subject, body_text, body_html
+    tenant_id, template_id, channel, description, subject, body_text, body_html, body_markdown,
+    provider_template
 ) values (
     %(tenant_id)s, %(template_id)s, %(channel)s, %(description)s, %(subject)s, %(body_text)s,
-    %(body_html)s
+    %(body_html)s, %(body_markdown)s, %(provider_template)s
 )
 on conflict (tenant_id, template_id) do update
     set
         channel = excluded.channel, description = excluded.description, subject = excluded.subject,
-        body_text = excluded.body_text, body_html = excluded.body_html
+        body_text = excluded.body_text, body_html = excluded.body_html,
+        body_markdown = excluded.body_markdown, provider_template = excluded.provider_template
     where (
         message_template.channel, message_template.description, message_template.subject,
-        message_template.body_text, message_template.body_html
+        message_template.body_text, message_template.body_html, message_template.body_markdown,
+        message_template.provider_template
     ) is distinct from (
-        excluded.channel,
-        excluded.description,
-        excluded.subject,
-        excluded.body_text,
-        excluded.body_html
+        excluded.channel, excluded.description, excluded.subject, excluded.body_text,
+        excluded.body_html, excluded.body_markdown, excluded.provider_template
     );
 
 -- name: store_credential

@@ -80,6 +80,7 @@ select
         'zalo_user_id', p.zalo_user_id,
         'telegram_chat_id', p.telegram_chat_id,
         'fcm_tokens', p.fcm_tokens,
+        'web_push_ids', p.web_push_ids,
         'language', p.language,
         'data_labels', p.data_labels,
         'consent', coalesce(c.by_channel, '{}')

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from leo_activation.database import Connection, tenant_transaction
+from leo_activation.delivery.policy import check_policy_settings
 from leo_activation.ingest.mapping import ProfileMapping
 from leo_activation.queries import load_queries
 
@@ -22,14 +23,16 @@ def add_tenant(
     """Make a tenant, or give it another name or other settings.
 
     :param connection: of the owner's role; the application may not make tenants.
-    :param settings: where its CDP keeps things elsewhere (see ``ingest/mapping.py``); those that
-        it has stay when this is None.
+    :param settings: where its CDP keeps things elsewhere (see ``ingest/mapping.py``), when and how
+        often its customers are written to (see ``delivery/policy.py``); those that it has stay when
+        this is None.
     :returns: whether anything changed.
     :raises UnknownTenantError: when the id is malformed.
     :raises ConfigurationError: when the settings cannot be used.
     """
     if settings is not None:
         ProfileMapping(settings)
+        check_policy_settings(settings)
     values = {
         "tenant_id": tenant_id,
         "name": name,

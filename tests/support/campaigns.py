@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +19,13 @@ from tests.support.sandboxes import Sandbox
 
 SECRET_KEY = "a-key-for-tests"
 LINKS = "https://u.example.vn/u"
-TEMPLATES = {"email": "tri_an_vip", "telegram": "tri_an_vip_telegram"}
+TEMPLATES = {
+    "email": "tri_an_vip",
+    "telegram": "tri_an_vip_telegram",
+    "zalo": "tri_an_vip_zalo",
+    "push": "tri_an_vip_push",
+}
+CHANNELS = tuple(TEMPLATES)
 
 _PROFILES = """
 insert into cdp_profiles (tenant_id, profile_id, ext_id, raw_attributes, content_hash)
@@ -70,7 +77,7 @@ _DECIDED = (
 
 
 def customer(number: int, **changes: Any) -> dict[str, Any]:
-    """Return the facts of a customer who may be written to on both channels."""
+    """Return the facts of a customer who may be written to on every channel."""
     return {
         "ext_id": f"k-{number:05d}",
         "first_name": f"An {number}",
@@ -78,9 +85,12 @@ def customer(number: int, **changes: Any) -> dict[str, Any]:
         "gender": "female" if number % 2 else "male",
         "email": f"k{number}@example.com",
         "telegram_chat_id": str(100_000 + number),
+        "mobile": f"849{number:08d}",
+        "fcm_tokens": [f"device-{number}"],
+        "web_push_ids": {"pushalert": f"browser-{number}"},
         "order_count": 3,
         "total_spent_vnd": 1_250_000,
-        "consent": {"email": "granted", "telegram": "granted"},
+        "consent": dict.fromkeys(CHANNELS, "granted"),
         **changes,
     }
 
@@ -95,7 +105,12 @@ class Campaign:
     members: list[dict[str, Any]]
 
     def enqueue(
-        self, connection: Connection, *channels: str, skip: bool = False, **changes: Any
+        self,
+        connection: Connection,
+        *channels: str,
+        skip: bool = False,
+        now: datetime | None = None,
+        **changes: Any,
     ) -> EnqueueReport:
         """Plan one message on each channel for every member, or a skip."""
         sends, skips = [], []
@@ -119,6 +134,7 @@ class Campaign:
                 snapshot_id=self.snapshot_id,
                 sends=sends,
                 skips=skips,
+                now=now,
             )
 
     def rows(self, connection: Connection, channel: str | None = None) -> list[dict[str, Any]]:
@@ -143,16 +159,19 @@ def decided_campaign(
     code: str = "tri-an",
     run_id: str = "run-1",
     is_advertising: bool = True,
+    quiet_hours: str = "hold",
+    valid_hours: int = 72,
 ) -> Campaign:
     """Make a campaign run whose members have these facts and whose tasks are decided."""
     campaign_id = ensure_campaign(
-        admin, tenant_id=tenant_id, code=code, instruction="Gửi", channels=["email", "telegram"]
+        admin, tenant_id=tenant_id, code=code, instruction="Gửi", channels=list(CHANNELS)
     )
     keys: dict[str, Any] = {"t": tenant_id, "r": run_id, "c": campaign_id}
     with admin.transaction():
         admin.execute(
-            "update campaign set is_advertising = %s where tenant_id = %s and campaign_id = %s",
-            (is_advertising, tenant_id, campaign_id),
+            "update campaign set is_advertising = %s, quiet_hours = %s, valid_hours = %s"
+            " where tenant_id = %s and campaign_id = %s",
+            (is_advertising, quiet_hours, valid_hours, tenant_id, campaign_id),
         )
         admin.execute(_PROFILES, {"t": tenant_id, "e": [fact["ext_id"] for fact in facts]})
         admin.execute(_MEMBERS, {**keys, "facts": Jsonb(facts)})
@@ -197,6 +216,6 @@ def open_channels(
     if telegram is not None:
         store_credential(
             runtime, tenant_id=tenant_id, channel="telegram", provider="bot_api",
-            settings={"base_url": f"http://127.0.0.1:{telegram.port}"},
+            settings={"base_url": f"http://127.0.0.1:{telegram.port}", "rate_per_second": 0},
             secret={"bot_token": "123:token"}, secret_key=SECRET_KEY,
         )  # fmt: skip

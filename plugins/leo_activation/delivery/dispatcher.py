@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -24,6 +24,7 @@ import psycopg
 
 from leo_activation.channels.base import (
     Channel,
+    ChannelSpec,
     ChannelTools,
     Credential,
     Message,
@@ -32,36 +33,47 @@ from leo_activation.channels.base import (
 )
 from leo_activation.channels.registry import open_channel
 from leo_activation.database import connect_async
-from leo_activation.delivery.ledger import APPLICATION_NAME, Answer, Claim, Gate, Ledger
+from leo_activation.delivery.ledger import (
+    APPLICATION_NAME,
+    Answer,
+    Claim,
+    Equipment,
+    Gate,
+    Ledger,
+)
 from leo_activation.delivery.retry import RetryPolicy, settle
-from leo_activation.delivery.templates import MessageTemplate, message_context, render
+from leo_activation.delivery.templates import message_context, render
+from leo_activation.delivery.token_renewal import make_renewer
 from leo_activation.delivery.unsubscribe import UnsubscribeLinks
-from leo_activation.errors import LedgerError, TemplateError
+from leo_activation.errors import ConfigurationError, LedgerError, TemplateError
 
 log = logging.getLogger(__name__)
 
 _RECONNECT_SECONDS = 0.5
 _POLL_SECONDS = 1.0
+_FOLLOW_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchOptions:
     """How one dispatcher works; the defaults suit a campaign on one machine.
 
-    :param concurrency: sends at the same time.
+    :param concurrency: sends at the same time; None for what suits the provider.
     :param lease_seconds: how long a claim holds.
     :param send_timeout_seconds: after this a send is ``unknown``; well below the lease.
     :param flush_seconds: how long an outcome may wait for company before it is written.
     :param patience_seconds: wait this long in the process for a retry or a foreign lease; what is
         due later is left for the next run.
+    :param follow: go on waiting for new messages until asked to stop.
     :param retry: how patiently a refused message is tried again.
     """
 
-    concurrency: int = 16
+    concurrency: int | None = None
     lease_seconds: float = 60.0
     send_timeout_seconds: float = 25.0
     flush_seconds: float = 0.05
     patience_seconds: float = 75.0
+    follow: bool = False
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -86,8 +98,8 @@ class DispatchReport:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to send."""
-        return self.next_due is None
+        """Whether nothing is left to send, now or later."""
+        return not self.totals.keys() & {"queued", "sending", "retry"}
 
 
 def utc_now() -> datetime:
@@ -162,7 +174,7 @@ async def dispatch_channel_async(
         worker_id=unique_id,
     )
     try:
-        return await _dispatch(ledger, tenant_id, secret_key, options, clock, uniform)
+        return await _dispatch(ledger, database_url, secret_key, options, clock, uniform)
     except psycopg.Error as error:
         raise LedgerError(
             f"the ledger of tenant {tenant_id!r} cannot be written ({type(error).__name__}: "
@@ -175,53 +187,53 @@ async def dispatch_channel_async(
 
 async def _dispatch(
     ledger: Ledger,
-    tenant_id: str,
+    database_url: str,
     secret_key: str,
     options: DispatchOptions,
     clock: Callable[[], datetime],
     uniform: Callable[[], float],
 ) -> DispatchReport:
-    if await ledger.next_due() is None:
+    due = await ledger.next_due(clock())
+    if due.at is None and due.paused is None and not options.follow:
         # A channel that the plan does not use needs no credential.
         await ledger.complete_tasks()
         return DispatchReport({}, {}, await ledger.totals(), None, None, 0.0)
-    credential, templates = await ledger.prepare(secret_key)
-    links_at = credential.settings.get("unsubscribe_base_url")
-    composer = Composer(tenant_id, templates, secret_key, links_at)
-    provider = open_channel(
-        credential, ChannelTools(options.concurrency, clock, uniform, _cannot_renew)
-    )
+    equipment = await ledger.prepare(secret_key)
+    credential = equipment.credential
+    concurrency = _concurrency(options, credential, ledger.spec)
+    renew = make_renewer(database_url=database_url, secret_key=secret_key, spec=ledger.spec)
+    tools = ChannelTools(concurrency, clock, uniform, renew)
+    composer = Composer(ledger.tenant_id, equipment, secret_key)
+    provider = open_channel(credential, tools)
+    options = replace(options, concurrency=concurrency)
     try:
         return await Dispatcher(ledger, provider, composer, options, clock, uniform).run()
     finally:
         await provider.close()
 
 
-async def _cannot_renew(credential: Credential) -> Credential:
-    raise NotImplementedError
+def _concurrency(options: DispatchOptions, credential: Credential, spec: ChannelSpec) -> int:
+    chosen = options.concurrency or credential.settings.get("concurrency", spec.concurrency)
+    if not isinstance(chosen, int) or not 1 <= chosen <= 1000:
+        raise ConfigurationError(
+            f"concurrency of the {credential.channel} credential is {chosen!r}; set 1 to 1000"
+        )
+    return chosen
 
 
 class Composer:
     """Writes the message of a claim.
 
-    :param templates: active templates of the channel.
+    :param equipment: templates of the channel, and where its unsubscribe links lead.
     :param secret_key: signs unsubscribe links.
-    :param unsubscribe_base_url: public address of the one-click unsubscribe; None leaves it out.
     """
 
-    def __init__(
-        self,
-        tenant_id: str,
-        templates: Mapping[str, MessageTemplate],
-        secret_key: str,
-        unsubscribe_base_url: str | None,
-    ) -> None:
+    def __init__(self, tenant_id: str, equipment: Equipment, secret_key: str) -> None:
         """Keep the templates and the key of the links."""
         self._tenant_id = tenant_id
-        self._templates = templates
-        self._links = (
-            UnsubscribeLinks(secret_key, unsubscribe_base_url) if unsubscribe_base_url else None
-        )
+        self._templates = equipment.templates
+        base_url = equipment.credential.settings.get("unsubscribe_base_url")
+        self._links = UnsubscribeLinks(secret_key, base_url) if base_url else None
 
     def compose(self, claim: Claim, gate: Gate) -> Message:
         """Render the message.
@@ -247,9 +259,15 @@ class Composer:
             delivery_id=claim.delivery_id,
             tenant_id=self._tenant_id,
             address=claim.address,
+            targets=claim.targets or (),
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
+            markdown=rendered.markdown,
+            template_id=claim.template_id,
+            provider_template={k: v for k, v in template.provider_template.items() if k != "data"},
+            data=rendered.data,
+            campaign_code=gate.campaign_code,
             unsubscribe_url=link,
         )
 
@@ -284,6 +302,9 @@ class Dispatcher:
         self._answers: list[Answer] = []
         self._in_flight = 0
         self._wake = asyncio.Event()
+        self._concurrency = options.concurrency or 1
+        # When the provider's documented rate, or the law's hours, let the next message leave.
+        self._held_until: datetime | None = None
         # Set when nothing more may leave, with the reason.
         self._stopped: str | None = None
         self._drained = False
@@ -296,9 +317,7 @@ class Dispatcher:
         :raises psycopg.Error: the ledger cannot be written.
         """
         started = time.monotonic()
-        senders = [
-            asyncio.create_task(self._send_forever()) for _ in range(self._options.concurrency)
-        ]
+        senders = [asyncio.create_task(self._send_forever()) for _ in range(self._concurrency)]
         try:
             with self._stop_on_signal():
                 await self._drive()
@@ -312,12 +331,13 @@ class Dispatcher:
             await asyncio.gather(*senders, return_exceptions=True)
         await self._ledger.expire_leases(self._clock())
         await self._ledger.complete_tasks()
+        left = await self._ledger.next_due(self._clock())
         return DispatchReport(
             outcomes=dict(self._outcomes),
             reasons=dict(self._reasons),
             totals=await self._ledger.totals(),
-            stopped=self._stopped,
-            next_due=await self._ledger.next_due(),
+            stopped=self._stopped or left.paused,
+            next_due=left.at,
             seconds=time.monotonic() - started,
         )
 
@@ -384,16 +404,17 @@ class Dispatcher:
         self._wake.clear()
 
     async def _wait_for_more(self) -> bool:
-        """Wait for the next retry or the end of a foreign lease; False when there is none soon."""
-        due = await self._ledger.next_due()
-        if due is None:
-            return False
+        """Wait for what comes due or the end of a foreign lease; False when there is none soon."""
         now = self._clock()
-        wait = (due - now).total_seconds()
-        if wait > self._options.patience_seconds:
+        due = (await self._ledger.next_due(now)).at
+        if self._options.follow:
+            await self._doze(_FOLLOW_SECONDS)
+        elif due is None or (due - now).total_seconds() > self._options.patience_seconds:
             return False
-        # Another dispatcher may settle its messages long before its lease ends.
-        await self._doze(min(max(wait, self._options.flush_seconds), _POLL_SECONDS))
+        else:
+            wait = max((max(due, self._held_until or due) - now).total_seconds(), 0.0)
+            # Another dispatcher may settle its messages long before its lease ends.
+            await self._doze(min(max(wait, self._options.flush_seconds), _POLL_SECONDS))
         await self._ledger.expire_leases(self._clock())
         return True
 
@@ -402,14 +423,15 @@ class Dispatcher:
 
         No more: what a killed process had claimed becomes ``unknown``, sent or not.
         """
-        room = self._options.concurrency - self._todo.qsize()
-        if 2 * room < self._options.concurrency:
-            return
+        room = self._concurrency - self._todo.qsize()
         now = self._clock()
+        if 2 * room < self._concurrency or (self._held_until and now < self._held_until):
+            return
         lease_until = now + timedelta(seconds=self._options.lease_seconds)
         batch = await self._ledger.claim(room, now, lease_until)
         if batch.gate.closed is not None:
             self.stop(batch.gate.closed)
+        self._held_until = batch.gate.held_until or now + timedelta(seconds=batch.wait_seconds)
         for reason, rows in batch.skipped.items():
             self._outcomes["skipped"] += rows
             self._reasons[reason] += rows
@@ -432,6 +454,8 @@ class Dispatcher:
         left = (claim.lease_until - self._clock()).total_seconds()
         if left <= self._options.send_timeout_seconds:
             return Outcome(Reaction.DEFER, "released", "not sent: the lease was nearly over")
+        if claim.targets == ():
+            return Outcome(Reaction.PERM, "no_live_device", "none of the devices answers any more")
         try:
             message = self._composer.compose(claim, gate)
         except TemplateError as error:
@@ -449,14 +473,16 @@ class Dispatcher:
 
     def _answer(self, claim: Claim, outcome: Outcome) -> None:
         now = self._clock()
-        settlement = settle(outcome, claim.refusals, now, self._options.retry, self._uniform)
+        settlement = settle(
+            outcome, claim.refusals, now, claim.expires_at, self._options.retry, self._uniform
+        )
         self._answers.append(Answer(claim, outcome, settlement, now))
-        if outcome.reaction in (Reaction.STOP, Reaction.STOP_TEMPLATE):
+        if outcome.reaction is Reaction.STOP:
             self.stop(f"channel {self._ledger.channel} is paused: {outcome.detail}")
         # Wake the ledger's coroutine when there is a batch to write or the senders run dry.
         if (
-            2 * len(self._answers) >= self._options.concurrency
-            or 2 * self._todo.qsize() < self._options.concurrency
+            2 * len(self._answers) >= self._concurrency
+            or 2 * self._todo.qsize() < self._concurrency
         ):
             self._wake.set()
 
@@ -476,9 +502,10 @@ class Dispatcher:
                 self._reasons[answer.settlement.error_class] += 1
 
     async def _write(self, answers: Sequence[Answer]) -> None:
-        refusals = [a for a in answers if a.outcome.reaction is Reaction.SUPPRESS]
-        await self._ledger.record(answers, refusals)
+        # Pausing first: an outcome may say "retry", and nobody is to retry what cannot work.
         for answer in answers:
-            if answer.outcome.reaction in (Reaction.STOP, Reaction.STOP_TEMPLATE):
+            if answer.outcome.reaction is Reaction.STOP:
                 await self._ledger.pause_channel(answer.outcome.detail)
-                return
+            elif answer.outcome.reaction is Reaction.STOP_TEMPLATE:
+                await self._ledger.pause_template(answer.claim.template_id, answer.outcome.detail)
+        await self._ledger.record(answers)

@@ -7,15 +7,26 @@ method is one transaction; a message may leave only after the one that claimed i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import floor
 from typing import Any
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from leo_activation.channels.base import AddressError, Credential, Outcome
+from leo_activation.channels.base import (
+    EVERYTHING,
+    AddressError,
+    ChannelSpec,
+    Credential,
+    Outcome,
+    Reaction,
+    Recipient,
+)
 from leo_activation.channels.registry import spec_of
 from leo_activation.database import (
     AsyncConnection,
@@ -27,9 +38,12 @@ from leo_activation.database import (
 from leo_activation.delivery.credentials import load_credential
 from leo_activation.delivery.retry import Settlement
 from leo_activation.delivery.templates import MessageTemplate
+from leo_activation.errors import ConfigurationError
 from leo_activation.queries import load_queries
 
 APPLICATION_NAME = "leo_dispatch"
+# How much of a provider's rate may be used at once; what one dispatcher leaves, another may take.
+BURST_SECONDS = 1.0
 SQL = load_queries("delivery")
 
 
@@ -93,14 +107,18 @@ def enqueue(
 ) -> EnqueueReport:
     """Give every planned send exactly one row: queued, or skipped with the reason.
 
-    Policy is applied here: address present and valid, consent, suppression, and that no earlier run
-    of the campaign has the same message. The same call again changes nothing.
+    Policy is applied here: address present and valid, consent, suppression, frequency cap, permitted
+    hours, and that no earlier run of the campaign has the same message. The same call again changes
+    nothing.
 
     :param cursor: inside the tenant's transaction that also stores the decisions.
-    :param now: the time by which suppressions are judged; the current time when None.
+    :param now: the time by which messages are judged; the current time when None.
     :raises ConfigurationError: a send names a channel that does not exist.
     """
-    rows = [_send_row(send) for send in sends] + [_skip_row(skip) for skip in skips]
+    cursor.execute(SQL.channel_providers, {"tenant_id": tenant_id})
+    providers = {row["channel"]: row["provider"] for row in cursor.fetchall()}
+    rows = [_send_row(send, providers.get(send.channel)) for send in sends]
+    rows += [_skip_row(skip) for skip in skips]
     cursor.execute(
         SQL.enqueue,
         {
@@ -126,11 +144,20 @@ def enqueue(
     return EnqueueReport(queued, skipped, existing)
 
 
-def _send_row(send: PlannedSend) -> dict[str, Any]:
+def find_recipient(spec: ChannelSpec, profile_id: UUID, facts: Mapping[str, Any]) -> Recipient:
+    """Read where a message to a customer goes.
+
+    :param facts: the member's frozen facts.
+    :raises AddressError: nowhere.
+    """
+    return spec.find_recipient({**facts, "profile_id": str(profile_id)})
+
+
+def _send_row(send: PlannedSend, provider: str | None) -> dict[str, Any]:
     address, reason = None, None
     try:
-        facts = {**send.facts, "profile_id": str(send.profile_id)}
-        address = spec_of(send.channel).find_recipient(facts).address
+        spec = spec_of(send.channel, provider)
+        address = find_recipient(spec, send.profile_id, send.facts).address
     except AddressError as error:
         reason = error.reason
     consent = send.facts.get("consent")
@@ -165,9 +192,12 @@ def _skip_row(skip: PlannedSkip) -> dict[str, Any]:
 class Claim:
     """A message that this worker holds: its row says ``sending``.
 
+    :param targets: the customer's devices that may still answer; None where the address is all
+        there is.
     :param attempt: number of this attempt, from 1.
     :param refusals: earlier attempts that used up one of the allowed ones.
     :param lease_until: after this nobody may send it any more.
+    :param expires_at: after this it is stale; None for never.
     """
 
     delivery_id: UUID
@@ -176,9 +206,11 @@ class Claim:
     params: Mapping[str, str]
     address: str
     facts: Mapping[str, Any] = field(repr=False)
+    targets: tuple[str, ...] | None
     attempt: int
     refusals: int
     lease_until: datetime
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,34 +238,84 @@ class Answer:
             "counts": self.settlement.counts or None,
         }
 
+    def suppressions(self) -> list[dict[str, Any]]:
+        """Return the parameters of the query ``suppress_addresses``: whom to leave alone."""
+        shared = {
+            "profile_id": str(self.claim.profile_id),
+            "delivery_id": str(self.claim.delivery_id),
+        }
+        rows = [
+            {**shared, "address": target, "scope": EVERYTHING, "reason": reason, "until": None}
+            for target, reason in self.outcome.dead_targets.items()
+        ]
+        if self.outcome.reaction is Reaction.SUPPRESS:
+            lasts = self.outcome.suppress_for
+            rows.append(
+                {
+                    **shared,
+                    "address": self.claim.address,
+                    "scope": self.outcome.suppress_scope,
+                    "reason": self.outcome.reason,
+                    "until": (self.ended_at + lasts).isoformat() if lasts else None,
+                }
+            )
+        return rows
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the campaign is, and whether a person or a provider has stopped it.
+    """What the campaign is, and whether a person, a provider or the hour has stopped it.
 
-    :param closed: why nothing may leave, None when it may.
+    :param closed: why nothing may leave until a person acts, None when it may.
     :param is_cancelled: it never will: what is queued is skipped.
+    :param held_until: when advertising may leave again, None when it may now.
+    :param paused_templates: template -> why nothing may be written with it.
     """
 
     closed: str | None
     is_cancelled: bool
     is_advertising: bool
     campaign_name: str
+    campaign_code: str
     shop_name: str
+    held_until: datetime | None
+    paused_templates: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedBatch:
     """What one claim brought.
 
-    :param gate: closed means that nothing was claimed.
+    :param gate: closed or held means that nothing was claimed.
     :param claims: messages to send.
     :param skipped: rows that policy stopped at the last moment, by reason.
+    :param wait_seconds: how long the provider's documented rate lets nothing more leave.
     """
 
     gate: Gate
     claims: Sequence[Claim] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
+    wait_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NextDue:
+    """What is left.
+
+    :param at: when there is something to do again, None when nothing is left but what is paused.
+    :param paused: which template a person has to look at, and why.
+    """
+
+    at: datetime | None
+    paused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a channel needs before its first message."""
+
+    credential: Credential
+    templates: Mapping[str, MessageTemplate]
 
 
 class Ledger:
@@ -260,6 +342,8 @@ class Ledger:
         self.tenant_id = tenant_id
         self.channel = channel
         self.worker_id = worker_id
+        self.spec = spec_of(channel)
+        self.rate_per_second = 0.0
         self._keys: dict[str, Any] = {
             "tenant_id": tenant_id,
             "snapshot_id": snapshot_id,
@@ -282,31 +366,94 @@ class Ledger:
         :param lease_until: when the claim ends by itself.
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            gate = await self._gate(cursor)
+            gate = await self._gate(cursor, now)
             if gate.is_cancelled:
                 await cursor.execute(SQL.skip_cancelled, self._keys)
                 return ClaimedBatch(gate, skipped={"campaign_cancelled": cursor.rowcount})
-            if gate.closed is not None:
+            if gate.closed is not None or gate.held_until is not None:
                 return ClaimedBatch(gate)
-            await cursor.execute(
-                SQL.claim_batch,
-                {**self._keys, "batch_size": batch_size, "now": now, "lease_until": lease_until},
-            )
-            rows = await cursor.fetchall()
-        claims: list[Claim] = []
-        skipped: dict[str, int] = {}
-        for row in rows:
-            if row["skip_reason"] is not None:
-                skipped[row["skip_reason"]] = skipped.get(row["skip_reason"], 0) + 1
-            else:
-                claims.append(_claim(row, lease_until))
+            if self.rate_per_second:
+                return await self._claim_within_rate(cursor, gate, batch_size, now, lease_until)
+            return await self._claim(cursor, gate, batch_size, now, lease_until)
+
+    async def _claim_within_rate(
+        self,
+        cursor: AsyncCursor,
+        gate: Gate,
+        batch_size: int,
+        now: datetime,
+        lease_until: datetime,
+    ) -> ClaimedBatch:
+        """Claim no more than the account may send; its other dispatchers wait for the answer."""
+        await cursor.execute(SQL.lock_rate, {**self._keys, "now": now})
+        row = await cursor.fetchone()
+        assert row is not None
+        free_at = max(row["free_at"], now)
+        behind = (free_at - now).total_seconds()
+        interval = 1 / self.rate_per_second
+        burst = max(BURST_SECONDS, interval)
+        allowed = min(batch_size, floor((burst - behind) / interval + 1e-9))
+        if allowed < 1:
+            return ClaimedBatch(gate, wait_seconds=behind - burst + interval)
+        batch = await self._claim(cursor, gate, allowed, now, lease_until)
+        used = timedelta(seconds=len(batch.claims) * interval)
+        await cursor.execute(SQL.use_rate, {**self._keys, "free_at": free_at + used})
+        return batch
+
+    async def _claim(
+        self,
+        cursor: AsyncCursor,
+        gate: Gate,
+        batch_size: int,
+        now: datetime,
+        lease_until: datetime,
+    ) -> ClaimedBatch:
+        keys = {**self._keys, "now": now, "lease_until": lease_until, "batch_size": batch_size}
+        await cursor.execute(
+            SQL.lock_batch,
+            {
+                **keys,
+                "is_advertising": gate.is_advertising,
+                "paused_templates": list(gate.paused_templates),
+            },
+        )
+        locked = [row["delivery_id"] for row in await cursor.fetchall()]
+        if not locked:
+            return ClaimedBatch(gate)
+        await cursor.execute(SQL.claim_batch, {**keys, "delivery_ids": locked})
+        rows = await cursor.fetchall()
+        skipped = Counter(row["skip_reason"] for row in rows if row["skip_reason"] is not None)
+        claimed = [row for row in rows if row["skip_reason"] is None]
+        targets = await self._live_targets(cursor, claimed, now)
+        claims = [_claim(row, lease_until, targets.get(row["delivery_id"])) for row in claimed]
         return ClaimedBatch(gate, claims, skipped)
 
-    async def _gate(self, cursor: AsyncCursor) -> Gate:
-        await cursor.execute(SQL.gate, self._keys)
+    async def _live_targets(
+        self, cursor: AsyncCursor, rows: Sequence[Mapping[str, Any]], now: datetime
+    ) -> dict[UUID, tuple[str, ...]]:
+        """Return the devices of those recipients that have several, without the dead ones."""
+        found = {}
+        for row in rows:
+            with suppress(AddressError):
+                recipient = find_recipient(self.spec, row["profile_id"], row["facts"])
+                if recipient.targets:
+                    found[row["delivery_id"]] = recipient.targets
+        if not found:
+            return {}
+        every = sorted({target for targets in found.values() for target in targets})
+        await cursor.execute(SQL.suppressed_targets, {**self._keys, "targets": every, "now": now})
+        dead = {row["address"] for row in await cursor.fetchall()}
+        return {
+            delivery_id: tuple(target for target in targets if target not in dead)
+            for delivery_id, targets in found.items()
+        }
+
+    async def _gate(self, cursor: AsyncCursor, now: datetime) -> Gate:
+        await cursor.execute(SQL.gate, {**self._keys, "now": now})
         row = await cursor.fetchone()
         if row is None:
-            return Gate("the snapshot does not exist in this tenant", False, True, "", "")
+            missing = "the snapshot does not exist in this tenant"
+            return Gate(missing, False, True, "", "", "", None, {})
         closed = None
         if row["campaign_status"] != "active":
             closed = f"campaign {row['campaign_code']} is {row['campaign_status']}"
@@ -314,16 +461,21 @@ class Ledger:
             closed = f"channel {self.channel} has no credential"
         elif row["channel_status"] != "active":
             closed = f"channel {self.channel} is paused: {row['channel_reason']}"
-        is_cancelled = row["campaign_status"] == "cancelled"
         return Gate(
-            closed, is_cancelled, row["is_advertising"], row["campaign_name"], row["shop_name"]
+            closed=closed,
+            is_cancelled=row["campaign_status"] == "cancelled",
+            is_advertising=row["is_advertising"],
+            campaign_name=row["campaign_name"],
+            campaign_code=row["campaign_code"],
+            shop_name=row["shop_name"],
+            held_until=row["held_until"],
+            paused_templates=row["paused_templates"],
         )
 
-    async def record(self, answers: Sequence[Answer], refusals: Sequence[Answer]) -> int:
-        """Write outcomes, and suppress the addresses that refused for good.
+    async def record(self, answers: Sequence[Answer]) -> int:
+        """Write outcomes, and suppress the addresses and devices that refused.
 
         :param answers: the end of each attempt.
-        :param refusals: those of them whose address gets nothing more.
         :returns: how many rows took their outcome.
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
@@ -332,18 +484,17 @@ class Ledger:
                 {**self._keys, "outcomes": Jsonb([answer.row() for answer in answers])},
             )
             written = cursor.rowcount
+            refusals = [row for answer in answers for row in answer.suppressions()]
             if refusals:
-                rows = [
-                    {
-                        "address": answer.claim.address,
-                        "profile_id": str(answer.claim.profile_id),
-                        "reason": answer.outcome.reason,
-                        "delivery_id": str(answer.claim.delivery_id),
-                    }
-                    for answer in refusals
-                ]
                 await cursor.execute(
-                    SQL.suppress_addresses, {**self._keys, "refusals": Jsonb(rows)}
+                    SQL.suppress_addresses, {**self._keys, "refusals": Jsonb(refusals)}
+                )
+            dead = {target for answer in answers for target in answer.outcome.dead_targets}
+            if dead:
+                owners = [a.claim.profile_id for a in answers if a.outcome.dead_targets]
+                await cursor.execute(
+                    SQL.forget_devices,
+                    {**self._keys, "targets": sorted(dead), "profile_ids": owners},
                 )
         return written
 
@@ -367,6 +518,16 @@ class Ledger:
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             await cursor.execute(SQL.pause_channel, {**self._keys, "reason": reason})
 
+    async def pause_template(self, template_id: str, reason: str) -> None:
+        """Let nothing more be written with a template until a person allows it.
+
+        :param reason: what the person has to look at.
+        """
+        async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
+            await cursor.execute(
+                SQL.pause_template, {**self._keys, "template_id": template_id, "reason": reason}
+            )
+
     async def expire_leases(self, now: datetime) -> int:
         """Mark what silent workers left behind as ``unknown``.
 
@@ -376,12 +537,13 @@ class Ledger:
             await cursor.execute(SQL.expire_leases, {**self._keys, "now": now})
             return cursor.rowcount
 
-    async def next_due(self) -> datetime | None:
-        """Return when there is something to do again; None when everything is settled."""
+    async def next_due(self, now: datetime) -> NextDue:
+        """Return when there is something to do again."""
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.next_due, self._keys)
+            await cursor.execute(SQL.next_due, {**self._keys, "now": now})
             row = await cursor.fetchone()
-        return row["due_at"] if row else None
+        assert row is not None
+        return NextDue(row["due_at"], row["paused"])
 
     async def complete_tasks(self) -> int:
         """Complete the tasks of which nothing can still be sent."""
@@ -398,7 +560,7 @@ class Ledger:
                 totals.setdefault(row["status"], {})[row["reason"] or ""] = row["row_count"]
         return totals
 
-    async def prepare(self, secret_key: str) -> tuple[Credential, dict[str, MessageTemplate]]:
+    async def prepare(self, secret_key: str) -> Equipment:
         """Read the channel's credential and the templates it may be asked to render.
 
         :param secret_key: decrypts the credential.
@@ -412,10 +574,26 @@ class Ledger:
             templates = {
                 row["template_id"]: MessageTemplate(**row) for row in await cursor.fetchall()
             }
-        return credential, templates
+        self.spec = spec_of(self.channel, credential.provider)
+        self.rate_per_second = rate_of(credential, self.spec)
+        return Equipment(credential, templates)
 
 
-def _claim(row: Mapping[str, Any], lease_until: datetime) -> Claim:
+def rate_of(credential: Credential, spec: ChannelSpec) -> float:
+    """Return how many messages a second an account may send; 0 for no limit.
+
+    :raises ConfigurationError: the setting is not a number.
+    """
+    rate = credential.settings.get("rate_per_second", spec.rate_per_second) or 0
+    if not isinstance(rate, (int, float)) or not 0 <= rate < 1e6:
+        raise ConfigurationError(
+            f"rate_per_second of the {credential.channel} credential is {rate!r}; set messages a "
+            "second, or 0 for no limit"
+        )
+    return float(rate)
+
+
+def _claim(row: Mapping[str, Any], lease_until: datetime, targets: tuple[str, ...] | None) -> Claim:
     return Claim(
         delivery_id=row["delivery_id"],
         profile_id=row["profile_id"],
@@ -423,7 +601,9 @@ def _claim(row: Mapping[str, Any], lease_until: datetime) -> Claim:
         params=row["params"],
         address=row["address"],
         facts=row["facts"],
+        targets=targets,
         attempt=row["attempt_count"],
         refusals=sum(1 for attempt in row["attempts"][:-1] if attempt.get("counts")),
         lease_until=lease_until,
+        expires_at=row["expires_at"],
     )

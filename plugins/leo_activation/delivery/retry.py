@@ -8,6 +8,10 @@ from datetime import datetime, timedelta
 
 from leo_activation.channels.base import Outcome, Reaction
 
+# A year: longer than any message is worth sending, short enough for every calendar.
+_LONGEST_WAIT = 366 * 86_400.0
+# The reason that channels give when the provider asks to slow down.
+THROTTLED = "throttled"
 _STATUS = {
     Reaction.ACCEPTED: "sent",
     Reaction.PERM: "failed",
@@ -63,21 +67,27 @@ def backoff_seconds(
     :param uniform: a random number from 0 to 1.
     """
     window = min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(refusals - 1, 30))
-    return (asked or 0.0) + window * uniform()
+    # Written so that NaN, which compares with nothing, ends up as no wait.
+    least = min(asked, _LONGEST_WAIT) if asked is not None and asked > 0 else 0.0
+    return least + window * uniform()
 
 
 def settle(
     outcome: Outcome,
     refusals_before: int,
     now: datetime,
+    expires_at: datetime | None,
     policy: RetryPolicy,
     uniform: Callable[[], float],
 ) -> Settlement:
     """Turn an outcome into the next state.
 
+    Throttling says nothing about the message, so it costs no attempt: time alone ends it.
+
     :param outcome: what the channel says.
     :param refusals_before: earlier attempts of this message that counted.
     :param now: the end of the attempt.
+    :param expires_at: when the message becomes stale, None for never.
     :param policy: limits.
     :param uniform: a random number from 0 to 1.
     """
@@ -87,7 +97,7 @@ def settle(
     reason, error = outcome.reason or "unspecified", outcome.detail or "no details given"
     if status != "retry":
         return Settlement(status, reason, error)
-    counts = outcome.reaction is Reaction.RETRY
+    counts = outcome.reaction is Reaction.RETRY and reason != THROTTLED
     refusals = refusals_before + counts
     if refusals >= policy.max_attempts:
         return Settlement(
@@ -97,4 +107,8 @@ def settle(
             counts=True,
         )
     wait = backoff_seconds(max(refusals, 1), outcome.retry_after, policy, uniform)
-    return Settlement("retry", reason, error, now + timedelta(seconds=wait), counts)
+    due = now + timedelta(seconds=wait)
+    if expires_at is not None and due >= expires_at:
+        stale = f"it would be due again on {due:%Y-%m-%d %H:%M %Z}, when it is stale: {error}"
+        return Settlement("failed", reason, stale, counts=counts)
+    return Settlement("retry", reason, error, due, counts)

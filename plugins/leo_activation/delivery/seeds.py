@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from leo_activation.database import Connection, tenant_transaction
 from leo_activation.delivery.templates import MessageTemplate, check_template
 from leo_activation.paths import TEMPLATES_FOLDER
@@ -27,6 +29,8 @@ def read_seeds() -> list[dict[str, Any]]:
             "subject": document.get("subject"),
             "body_text": document["body_text"].strip(),
             "body_html": document.get("body_html", "").strip() or None,
+            "body_markdown": document.get("body_markdown", "").strip() or None,
+            "provider_template": Jsonb(document.get("provider_template", {})),
         }
         parts = {name: seed[name] for name in ("template_id", "channel", "subject")}
         check_template(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -175,6 +175,8 @@ class MessageTemplate:
     subject: str | None
     body_text: str
     body_html: str | None = None
+    body_markdown: str | None = None
+    provider_template: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,8 @@ class Rendered:
     subject: str
     text: str
     html: str | None
+    markdown: str | None = None
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 def message_context(

@@ -221,12 +221,14 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.admin = connect(self.urls.admin)
         self.runtime = connect(self.urls.runtime)
-        run = f"run-{next(_RUNS)}"
-        self.campaign = decided_campaign(
-            self.admin, [customer(n) for n in range(MEMBERS)], code=run, run_id=run
-        )
+        number = next(_RUNS)
+        run = f"run-{number}"
+        # Fresh addresses: the cap of another run must not speak here.
+        members = [customer(number * MEMBERS + n) for n in range(MEMBERS)]
+        self.campaign = decided_campaign(self.admin, members, code=run, run_id=run)
         self.campaign.enqueue(self.runtime, "email")
         self.now = START
+        self.is_paused = False
         self.held: list[list[Claim]] = [[], []]
         # What really left, by delivery; and the state that was last seen.
         self.left: dict[UUID, int] = {}
@@ -254,6 +256,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, worker: int, size: int) -> None:
         lease = self.now + timedelta(seconds=10)
         batch = self.runner.run(self.workers[worker].claim(size, self.now, lease))
+        assert not (self.is_paused and batch.claims), "what is paused does not leave"
         for claim in batch.claims:
             assert self.seen[claim.delivery_id] in ("queued", "retry")
             self.held[worker].append(claim)
@@ -276,9 +279,11 @@ class LedgerMachine(RuleBasedStateMachine):
         if reaction in (Reaction.ACCEPTED, Reaction.UNKNOWN):
             self.left[claim.delivery_id] = self.left.get(claim.delivery_id, 0) + 1
         policy = RetryPolicy(max_attempts=2)
-        settlement = settle(outcome, claim.refusals, self.now, policy, lambda: chance)
+        settlement = settle(
+            outcome, claim.refusals, self.now, claim.expires_at, policy, lambda: chance
+        )
         answer = Answer(claim, outcome, settlement, self.now)
-        self.runner.run(self.workers[worker].record([answer, answer], []))
+        self.runner.run(self.workers[worker].record([answer, answer]))
 
     @rule(worker=st.integers(0, 1))
     def crash(self, worker: int) -> None:
@@ -292,6 +297,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(worker=st.integers(0, 1))
     def expire(self, worker: int) -> None:
         self.runner.run(self.workers[worker].expire_leases(self.now))
+
+    @rule(status=st.sampled_from(["active", "paused"]))
+    def a_person_pauses_or_resumes(self, status: str) -> None:
+        self.is_paused = status == "paused"
+        self.admin.execute(
+            "update campaign set status = %s where campaign_id = %s",
+            (status, self.campaign.campaign_id),
+        )
 
     @rule()
     def ask_again(self) -> None:
@@ -308,7 +321,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if before == "unknown":
                 assert status != "sending", "an unknown message is never sent again"
             assert self.left.get(row["delivery_id"], 0) <= 1, "nobody gets it twice"
-            if status in ("queued", "retry", "failed"):
+            if status in ("queued", "retry", "failed", "skipped"):
                 assert row["delivery_id"] not in self.left, "what left is not forgotten"
             assert len(row["attempts"]) == row["attempt_count"]
             self.seen[row["delivery_id"]] = status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -24,7 +24,7 @@ POLICY = RetryPolicy(max_attempts=3, base_seconds=2, cap_seconds=60)
     ],
 )  # fmt: skip
 def test_each_reaction_has_its_state(reaction: Reaction, status: str) -> None:
-    settlement = settle(Outcome(reaction, "why", "words"), 0, NOW, POLICY, lambda: 0.5)
+    settlement = settle(Outcome(reaction, "why", "words"), 0, NOW, None, POLICY, lambda: 0.5)
     assert settlement.status == status
     assert (settlement.not_before is not None) == (status == "retry")
     assert settlement.error_class == (None if status == "sent" else "why")
@@ -32,22 +32,44 @@ def test_each_reaction_has_its_state(reaction: Reaction, status: str) -> None:
 
 def test_every_reaction_is_decided() -> None:
     for reaction in Reaction:
-        settle(Outcome(reaction), 0, NOW, POLICY, lambda: 0.0)
+        settle(Outcome(reaction), 0, NOW, None, POLICY, lambda: 0.0)
 
 
 def test_a_message_is_given_up_after_its_last_attempt() -> None:
-    outcome = Outcome(Reaction.RETRY, "throttled", "429")
-    assert settle(outcome, 1, NOW, POLICY, lambda: 1.0).status == "retry"
-    last = settle(outcome, 2, NOW, POLICY, lambda: 1.0)
+    outcome = Outcome(Reaction.RETRY, "provider_error", "503")
+    assert settle(outcome, 1, NOW, None, POLICY, lambda: 1.0).status == "retry"
+    last = settle(outcome, 2, NOW, None, POLICY, lambda: 1.0)
     assert (last.status, last.error_class) == ("failed", "attempts_exhausted")
-    assert last.error == "refused 3 times, the last time: 429"
+    assert last.error == "refused 3 times, the last time: 503"
 
 
 def test_waiting_for_a_known_time_costs_no_attempt() -> None:
     for reaction in (Reaction.DEFER, Reaction.STOP, Reaction.STOP_TEMPLATE):
-        settlement = settle(Outcome(reaction, "r", "d"), 2, NOW, POLICY, lambda: 0.0)
+        settlement = settle(Outcome(reaction, "r", "d"), 2, NOW, None, POLICY, lambda: 0.0)
         assert settlement.status == "retry"
         assert not settlement.counts
+
+
+def test_throttling_costs_no_attempt_but_ends_with_the_message() -> None:
+    outcome = Outcome(Reaction.RETRY, "throttled", "429", retry_after=60)
+    patient = settle(outcome, 2, NOW, NOW + timedelta(hours=1), POLICY, lambda: 0.0)
+    assert (patient.status, patient.counts) == ("retry", False)
+    stale = settle(outcome, 0, NOW, NOW + timedelta(seconds=59), POLICY, lambda: 0.0)
+    assert (stale.status, stale.error_class) == ("failed", "throttled")
+    assert stale.error == ("it would be due again on 2026-11-23 09:01 UTC, when it is stale: 429")
+
+
+@given(
+    reaction=st.sampled_from([Reaction.RETRY, Reaction.DEFER]),
+    asked=st.floats(allow_nan=True, allow_infinity=True),
+)
+def test_no_wait_that_a_provider_asks_for_breaks_the_ledger(
+    reaction: Reaction, asked: float
+) -> None:
+    outcome = Outcome(reaction, "throttled", "429", retry_after=asked)
+    settlement = settle(outcome, 0, NOW, None, POLICY, lambda: 0.5)
+    assert settlement.not_before is not None
+    assert NOW <= settlement.not_before <= NOW + timedelta(days=367)
 
 
 @given(refusals=st.integers(1, 10_000), asked=st.none() | st.floats(0, 1e6), chance=st.floats(0, 1))
