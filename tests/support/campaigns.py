@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +11,12 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from leo_activation.database import Connection, tenant_transaction
+from leo_activation.database import Connection, connect, tenant_transaction
 from leo_activation.delivery.credentials import store_credential
 from leo_activation.delivery.ledger import EnqueueReport, PlannedSend, PlannedSkip, enqueue
 from leo_activation.delivery.seeds import seed_templates
 from leo_activation.snapshot import ensure_campaign
+from tests.conftest import DatabaseUrls
 from tests.support.sandboxes import Sandbox
 
 SECRET_KEY = "a-key-for-tests"
@@ -145,6 +147,11 @@ class Campaign:
                 " and (%s::text is null or channel = %s) order by profile_id, step",
                 (self.snapshot_id, channel, channel),
             ).fetchall()
+
+    def statuses_of(self, urls: DatabaseUrls) -> Counter[str]:
+        """Count the ledger's rows by status, from a thread that has no connection."""
+        with contextlib.closing(connect(urls.runtime)) as connection:
+            return self.statuses(connection)
 
     def statuses(self, connection: Connection) -> Counter[str]:
         """Count the ledger's rows by status."""
