@@ -11,6 +11,7 @@ LeoError
 ├── DecisionError           the instruction could not be turned into a plan
 ├── TemplateError           a message template cannot be rendered
 ├── LedgerError             the ledger refused a write
+├── RenewalError            a credential could not be renewed now; nothing was lost
 └── QualityError            a check of the finished work failed
 
 A message names what, which value, and what to do; it never holds a secret.
@@ -61,6 +62,10 @@ class TemplateError(LeoError):
 
 class LedgerError(LeoError):
     """The ledger refused a write."""
+
+
+class RenewalError(LeoError):
+    """A credential could not be renewed now, and nothing was lost: try again later."""
 
 
 class QualityError(LeoError):

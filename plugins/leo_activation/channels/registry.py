@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from leo_activation.channels import smtp_channel, telegram_channel
+from leo_activation.channels import smtp_channel, telegram_channel, zalo_channel
 from leo_activation.channels.base import Channel, ChannelSpec, ChannelTools, Credential
 from leo_activation.errors import ConfigurationError
 
@@ -16,6 +16,7 @@ PROVIDERS: Mapping[str, Mapping[str, ChannelSpec]] = MappingProxyType(
     {
         "email": {"smtp": smtp_channel.SPEC},
         "telegram": {"bot_api": telegram_channel.SPEC},
+        "zalo": {"zbs": zalo_channel.SPEC},
     }
 )
 # Settings that belong to the dispatcher, whatever the provider; a channel never sees them.
