@@ -26,8 +26,7 @@ tin được gửi; cuối cùng kiểm tra rằng mỗi khách có đúng một
 **Đầu vào.** Cửa hàng, phân khúc, chỉ dẫn, mã chiến dịch, kênh. **Đầu ra.** Danh sách đã chốt (không
 bao giờ đổi), kết quả của từng khách, báo cáo. Các nút trên mỗi bước mở trang chi tiết.
 
-**Chạy lại.** Luôn an toàn: một mã chiến dịch không gửi cho một khách hai lần; muốn gửi lại thì đặt
-mã mới. Bước lỗi thì *Clear* để làm tiếp từ chỗ dừng.
+**Chạy lại.** Luôn an toàn: một mã chiến dịch không gửi cho một khách hai lần. Bước lỗi thì *Clear*.
 
 **Khi có lỗi.** `compile_plan`: viết lại chỉ dẫn. `freeze_segment`: chạy `segments_build`.
 `dispatch_*`: xem nhật ký của nhà cung cấp. `verify_campaign`: chuyển cho kỹ sư dữ liệu.
@@ -56,6 +55,7 @@ def campaign_run() -> None:
         campaign_code="{{ params.campaign_code }}",
         instruction="{{ params.instruction }}",
         channels="{{ params.channels|join(',') }}",
+        quiet_hours="{{ params.quiet_hours }}",
     )
     freeze_segment = FreezeSegmentOperator(
         task_id="freeze_segment",

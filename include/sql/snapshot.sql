@@ -1,17 +1,19 @@
 -- name: ensure_campaign
 -- The code is the identity; a new run may bring a new sentence, a cancelled campaign stays so.
 insert into campaign as c (
-    tenant_id, campaign_id, code, name, instruction, channels, is_advertising, created_by
+    tenant_id, campaign_id, code, name, instruction, channels, is_advertising, quiet_hours,
+    created_by
 )
 values (
     %(tenant_id)s, deterministic_id('campaign', %(tenant_id)s, %(code)s), %(code)s, %(code)s,
-    %(instruction)s, %(channels)s, %(is_advertising)s, %(created_by)s
+    %(instruction)s, %(channels)s, %(is_advertising)s, %(quiet_hours)s, %(created_by)s
 )
 on conflict (tenant_id, code) do update
     set
         instruction = excluded.instruction,
         channels = excluded.channels,
-        is_advertising = excluded.is_advertising
+        is_advertising = excluded.is_advertising,
+        quiet_hours = excluded.quiet_hours
 returning c.campaign_id, c.status;
 
 -- name: lock_run

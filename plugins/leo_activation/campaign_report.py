@@ -41,6 +41,7 @@ REASON_WORDS = {
     "dry_run": "chạy thử",
     "not_approved": "không được duyệt",
     "campaign_cancelled": "chiến dịch đã hủy",
+    "expired": "quá hạn, không còn phù hợp để gửi",
 }
 
 

@@ -8,8 +8,9 @@ from airflow.sdk import Param
 
 # Those of leo_activation.channels.registry; a test compares them, because importing it takes time
 # that every look at the DAG file would pay.
-CHANNELS = {"email": "Email", "telegram": "Telegram"}
+CHANNELS = {"zalo": "Zalo", "email": "Email", "push": "Thông báo đẩy", "telegram": "Telegram"}
 REALTIME_CHANNELS = ("push", "telegram")
+QUIET_HOURS = {"hold": "Giữ lại, gửi khi đến giờ", "skip": "Bỏ qua, không gửi"}
 # Every segment of dbt_project/models/segments with its Vietnamese name; a test compares them.
 SEGMENTS = {
     "active_customers": "Khách đang mua",
@@ -80,6 +81,14 @@ def campaign_form() -> dict[str, Param]:
             uniqueItems=True,
             title="Kênh được dùng",
             description="Chỉ những kênh này được gửi, dù chỉ dẫn nói gì.",
+        ),
+        "quiet_hours": Param(
+            "hold",
+            type="string",
+            enum=list(QUIET_HOURS),
+            values_display=QUIET_HOURS,
+            title="Ngoài giờ được gửi",
+            description="Tin quảng cáo chỉ được gửi từ 7 giờ đến 22 giờ (Nghị định 91/2020).",
         ),
         "dry_run": Param(
             False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from leo_activation.decision.client import GatewayClient
 from leo_activation.decision.orchestrator import compile_plan
-from leo_activation.snapshot import ensure_campaign
+from leo_activation.snapshot import ensure_campaign, require_channels
 from operators.platform_operator import PlatformOperator
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class CompilePlanOperator(PlatformOperator):
     :param campaign_code: the campaign that the plan is for; made when it is new.
     :param instruction: the marketer's sentence.
     :param channels: the channels that the plan may use, comma separated.
+    :param quiet_hours: what becomes of advertising outside the permitted hours: ``hold``, ``skip``.
     :param for_run: identity of the run that asks.
     """
 
@@ -32,6 +33,7 @@ class CompilePlanOperator(PlatformOperator):
         "campaign_code",
         "instruction",
         "channels",
+        "quiet_hours",
         "for_run",
     )
 
@@ -41,6 +43,7 @@ class CompilePlanOperator(PlatformOperator):
         campaign_code: str,
         instruction: str,
         channels: str,
+        quiet_hours: str = "hold",
         for_run: str = "{{ run_id }}",
         **kwargs: Any,
     ) -> None:
@@ -49,6 +52,7 @@ class CompilePlanOperator(PlatformOperator):
         self.campaign_code = campaign_code
         self.instruction = instruction
         self.channels = channels
+        self.quiet_hours = quiet_hours
         self.for_run = for_run
 
     def execute(self, context: Context) -> dict[str, str]:
@@ -59,7 +63,10 @@ class CompilePlanOperator(PlatformOperator):
             "channels": self.channels.split(","),
         }
         with self.open_database() as connection:
-            campaign_id = ensure_campaign(connection, code=self.campaign_code, **wish)
+            require_channels(connection, tenant_id=self.tenant_id, channels=wish["channels"])
+            campaign_id = ensure_campaign(
+                connection, code=self.campaign_code, quiet_hours=self.quiet_hours, **wish
+            )
             plan_id = compile_plan(
                 connection,
                 GatewayClient(os.environ["LEO_GATEWAY_URL"]),

@@ -27,6 +27,7 @@ def test_form_speaks_vietnamese(campaign):
         "instruction": "Chỉ dẫn",
         "campaign_code": "Mã chiến dịch",
         "channels": "Kênh được dùng",
+        "quiet_hours": "Ngoài giờ được gửi",
         "dry_run": "Chạy thử",
         "needs_approval": "Chờ duyệt",
     }

@@ -17,7 +17,7 @@ FORM = {
     "segment": "active_customers",
     "instruction": "Gửi email tri ân nếu là khách VIP",
     "campaign_code": "tri-an",
-    "channels": ["email", "telegram"],
+    "channels": ["email"],
 }
 OUTCOMES = """
 select m.ext_id, d.delivery_status::text as status, d.skip_reason as reason

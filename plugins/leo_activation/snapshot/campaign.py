@@ -24,6 +24,7 @@ def ensure_campaign(
     instruction: str,
     channels: Sequence[str],
     is_advertising: bool = True,
+    quiet_hours: str = "hold",
     created_by: str = "leo",
 ) -> UUID:
     """Return the campaign of this code, made now or on an earlier run.
@@ -32,6 +33,7 @@ def ensure_campaign(
 
     :param code: reaches one customer once per channel and step, however often it is run.
     :param instruction: the marketer's sentence, at most 500 characters.
+    :param quiet_hours: ``hold`` advertising until the permitted hours, or ``skip`` it.
     :raises ConfigurationError: when code, instruction or channels cannot be used.
     :raises LeoError: when the campaign was cancelled.
     """
@@ -45,6 +47,7 @@ def ensure_campaign(
                 "instruction": instruction.strip(),
                 "channels": list(dict.fromkeys(channels)),
                 "is_advertising": is_advertising,
+                "quiet_hours": quiet_hours,
                 "created_by": created_by,
             },
         ).fetchone()
@@ -54,6 +57,23 @@ def ensure_campaign(
         raise LeoError(f"campaign {code!r} was cancelled: start a new one with another code")
     campaign_id: UUID = row["campaign_id"]
     return campaign_id
+
+
+def require_channels(connection: Connection, *, tenant_id: str, channels: Sequence[str]) -> None:
+    """Refuse channels that the tenant has no account for, before anybody is promised a message.
+
+    :raises ConfigurationError: naming them, in the marketer's language.
+    """
+    with tenant_transaction(connection, tenant_id) as cursor:
+        rows = cursor.execute(
+            load_queries("delivery").channel_providers, {"tenant_id": tenant_id}
+        ).fetchall()
+    missing = sorted(set(channels) - {row["channel"] for row in rows})
+    if missing:
+        raise ConfigurationError(
+            f"Cửa hàng {tenant_id} chưa có tài khoản để gửi qua {', '.join(missing)}: bỏ chọn kênh "
+            f"này, hoặc nhờ kỹ sư thêm bằng 'leo channel set {missing[0]} --tenant {tenant_id}'"
+        )
 
 
 def _check(code: str, instruction: str, channels: Sequence[str]) -> None:
