@@ -22,6 +22,7 @@ COMMANDS = {
     "db": "leo_activation.commands.db",
     "trace": "leo_activation.commands.trace",
     "tenant": "leo_activation.commands.tenant",
+    "dispatch": "leo_activation.commands.dispatch",
 }
 
 
