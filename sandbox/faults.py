@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import Any
 
-ACTIONS = ("reply", "cut_before", "cut_after", "slow")
+ACTIONS = ("reply", "cut_before", "cut_after", "slow", "goaway")
 
 
 @dataclass(slots=True)
@@ -19,7 +19,8 @@ class Rule:
     """One misbehaviour.
 
     :param action: ``reply`` (answer with ``code``), ``cut_before`` (hang up, nothing recorded),
-        ``cut_after`` (record the message, then hang up unanswered) or ``slow``.
+        ``cut_after`` (record the message, then hang up unanswered), ``slow`` or ``goaway`` (HTTP/2:
+        announce the end of the connection).
     :param stage: where it applies; the stand-in names its stages.
     :param match: shell pattern on the recipient.
     :param code: status code of a ``reply``.

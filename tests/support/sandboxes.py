@@ -111,3 +111,25 @@ def _running(sandbox: Sandbox) -> Iterator[Sandbox]:
         yield sandbox
     finally:
         sandbox.stop(kill=True)
+
+
+@contextlib.contextmanager
+def fcm_server(folder: Path, *options: str) -> Iterator[Sandbox]:
+    """Run the stand-in of FCM and of its token endpoint."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "sandbox.fcm", "--port", str(port)),
+        *("--data", str(folder), *options),
+    ]
+    yield from _running(Sandbox(command, port, port))
+
+
+@contextlib.contextmanager
+def pushalert_server(folder: Path, *options: str) -> Iterator[Sandbox]:
+    """Run the PushAlert stand-in."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "sandbox.pushalert", "--port", str(port)),
+        *("--data", str(folder), *options),
+    ]
+    yield from _running(Sandbox(command, port, port))

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from leo_activation.channels import smtp_channel, telegram_channel, zalo_channel
+from leo_activation.channels import (
+    fcm_channel,
+    pushalert_channel,
+    smtp_channel,
+    telegram_channel,
+    zalo_channel,
+)
 from leo_activation.channels.base import Channel, ChannelSpec, ChannelTools, Credential
 from leo_activation.errors import ConfigurationError
 
@@ -15,6 +21,7 @@ from leo_activation.errors import ConfigurationError
 PROVIDERS: Mapping[str, Mapping[str, ChannelSpec]] = MappingProxyType(
     {
         "email": {"smtp": smtp_channel.SPEC},
+        "push": {"fcm": fcm_channel.SPEC, "pushalert": pushalert_channel.SPEC},
         "telegram": {"bot_api": telegram_channel.SPEC},
         "zalo": {"zbs": zalo_channel.SPEC},
     }

@@ -1,0 +1,1 @@
+"""A stand-in for PushAlert's REST API."""
