@@ -1,4 +1,4 @@
-"""Settle deliveries whose sender died."""
+"""Settle deliveries that the dispatchers could not."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ DOC = """
 ### Reconcile deliveries
 
 **Purpose.** A delivery in state `sending` whose lease has expired lost its sender: whether the
-message left is not known. It becomes `unknown`, and is never sent again by itself.
+message left is not known, so it becomes `unknown`. Then every open outcome is settled that can be:
+from the receipts that providers sent, and by asking the providers that can be asked. Nothing is
+ever sent.
 
-**Inputs.** `delivery_log` of every tenant.
-**Outputs.** Rows moved from `sending` to `unknown`; their number is in the log.
+**Inputs.** `delivery_log` and `delivery_receipt` of every tenant; the channels' credentials
+(connection `leo_secrets`).
+**Outputs.** Rows moved from `sending` to `unknown`, and from `unknown` to `sent`; delivery times.
+The log has a table of what is still unknown, by campaign, channel, cause and age.
 
 **Re-run.** Always safe.
 
-**Triage.** Many `unknown` rows: a dispatcher was killed, or a provider stopped answering in the
-middle of requests. Settle them from the provider's records, never by sending again.
+**Triage.** Old `unknown` rows: the log names the commands. Look into the provider's records, then
+settle them (`leo campaign settle-unknown`), or decide that some people may get the message twice
+(`leo campaign resend-unknown`). They are never sent again by themselves.
 """
 
 

@@ -1,8 +1,7 @@
-"""Give an outcome to what would otherwise wait for ever: withdrawn campaigns, dead senders."""
+"""Give an outcome to what would otherwise wait for ever: campaigns that nobody released."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from leo_activation.database import Connection, tenant_transaction
@@ -29,17 +28,3 @@ def withdraw_campaign(
         withdrawn = cursor.rowcount
         cursor.execute(load_queries("delivery").complete_tasks, {**wanted, "task_ids": None})
     return withdrawn
-
-
-def expire_leases(connection: Connection, *, tenant_id: str, now: datetime) -> int:
-    """Mark every delivery whose sender went silent as unknown; it is never sent again by itself.
-
-    :param now: the moment by which leases are judged.
-    :returns: how many deliveries became unknown.
-    """
-    with tenant_transaction(connection, tenant_id) as cursor:
-        cursor.execute(
-            load_queries("delivery").expire_leases,
-            {"tenant_id": tenant_id, "now": now, "snapshot_id": None, "channel": None},
-        )
-        return cursor.rowcount

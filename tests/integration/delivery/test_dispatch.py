@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from leo_activation.database import Connection, tenant_transaction
-from leo_activation.delivery.credentials import resume_channel
+from leo_activation.delivery.controls import resume_channel
 from leo_activation.delivery.dispatcher import DispatchOptions, DispatchReport, dispatch_channel
 from leo_activation.delivery.retry import RetryPolicy
 from leo_activation.delivery.unsubscribe import UnsubscribeLinks
