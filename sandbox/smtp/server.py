@@ -1,18 +1,19 @@
 """The receiving side: aiosmtpd with a durable record and scripted faults.
 
-Fault stages: ``auth`` (recipient = user name), ``mail`` (recipient = envelope sender), ``rcpt`` and
-``data`` (recipient = envelope recipient).
+Fault stages: ``connect`` (instead of the greeting), ``auth`` (recipient = the user name demanded),
+``mail`` (recipient = envelope sender), ``rcpt`` and ``data`` (recipient = envelope recipient).
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 import time
 from pathlib import Path
 from typing import Any, cast
 
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from aiosmtpd.smtp import MISSING, SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from sandbox.faults import Faults, Rule
 from sandbox.journal import Journal
@@ -28,29 +29,69 @@ def describe(record: dict[str, Any]) -> tuple[str, str]:
     return record["to"], record["message_id"]
 
 
+class Conversation(SMTP):
+    """One connection, whose greeting a rule may replace."""
+
+    async def _handle_client(self) -> None:
+        answer = await self.event_handler.greet(self)
+        if answer is None:
+            await super()._handle_client()
+            return
+        await self.push(answer)
+        if self.transport is not None:
+            self.transport.close()
+
+
 class Mailbox:
     """Handles the SMTP commands and keeps what was accepted.
 
     :param data_dir: where accepted messages are kept.
     :param credentials: (user, password) to demand; None lets everyone in.
+    :param start_tls: certificate and key for STARTTLS, which is then demanded; None without.
+    :param without: ways to log in that are not offered.
     """
 
-    def __init__(self, data_dir: Path, credentials: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        credentials: tuple[str, str] | None = None,
+        start_tls: ssl.SSLContext | None = None,
+        without: tuple[str, ...] = (),
+    ) -> None:
         """Read what an earlier process recorded."""
         self.faults = Faults()
         self.journal = Journal(data_dir / "smtp.jsonl", describe)
         self._credentials = credentials
+        self._start_tls = start_tls
+        self._without = without
 
     def protocol(self) -> SMTP:
         """Make the protocol of one connection."""
-        return SMTP(
+        return Conversation(
             self,
             hostname="sandbox.smtp",
             auth_required=self._credentials is not None,
             auth_require_tls=False,
             authenticator=self._authenticate if self._credentials else None,
+            auth_exclude_mechanism=self._without,
+            tls_context=self._start_tls,
+            require_starttls=self._start_tls is not None,
             enable_SMTPUTF8=True,
         )
+
+    async def greet(self, server: SMTP) -> str | None:
+        """Return what is said instead of a greeting, if a rule says so.
+
+        :param server: the connection.
+        """
+        return await self._fault(server, "connect", "")
+
+    async def handle_AUTH(  # noqa: N802 - aiosmtpd's hook name
+        self, server: SMTP, session: Session, envelope: Envelope, arguments: list[str]
+    ) -> Any:
+        """Let a rule answer a login; otherwise aiosmtpd asks for the password."""
+        user = self._credentials[0] if self._credentials else ""
+        return await self._fault(server, "auth", user) or MISSING
 
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any

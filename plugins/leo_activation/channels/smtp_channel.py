@@ -1,8 +1,8 @@
 """E-mail over SMTP: one recipient a message, connections reused, the step known at every failure.
 
-Settings: ``host``, ``port``, ``sender`` (address), ``sender_name``, ``username``, ``start_tls``,
-``use_tls``, ``timeout_seconds``, ``greylist_seconds``, ``unsubscribe_mailto``.
-Secret: ``password``.
+Settings: ``host``, ``port``, ``sender`` (address), ``sender_name``, ``return_path``, ``username``,
+``start_tls``, ``use_tls``, ``ca_file``, ``timeout_seconds``, ``greylist_seconds``,
+``unsubscribe_mailto``. Secret: ``password``, ``bounce_key`` (see :mod:`smtp_receipts`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.header import Header
 from email.utils import quote
@@ -26,47 +28,53 @@ from leo_activation.channels.base import (
     Message,
     Outcome,
     Reaction,
-    shorten,
     single_address,
 )
+from leo_activation.channels.mail_rules import (
+    blames_recipient,
+    enhanced_code,
+    normalise_address,
+    readable,
+    require_one_line,
+    unsubscribe_fields,
+)
+from leo_activation.channels.smtp_receipts import bounce_proof, read_receipts
 from leo_activation.errors import ConfigurationError
 
-# Dot-atom of RFC 5321 in ASCII; most servers refuse the rest, and so does this channel.
-_ADDRESS = re.compile(
-    r"[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-    r"@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])"
-)
-_ENHANCED = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]")
 _LINE = 60
 # Providers close connections that carry too much; starting a fresh one now and then costs little.
 _MESSAGES_PER_CONNECTION = 500
-
-
-def normalise_address(address: str) -> str:
-    """Return an e-mail address in lower case, as the suppression list spells it.
-
-    :param address: as the customer gave it.
-    :raises InvalidAddressError: it cannot be delivered to.
-    """
-    found = address.strip().lower()
-    local, _, domain = found.rpartition("@")
-    if not _ADDRESS.fullmatch(found) or len(local) > 64 or len(domain) > 253:
-        raise InvalidAddressError("not a deliverable e-mail address")
-    return found
+# Of the time for one message, what may pass before its text leaves.
+_SHARE_BEFORE_DATA = 0.5
+# For words that no outcome depends on.
+_FAREWELL_SECONDS = 2.0
+# RFC 4954: authentication is required, too weak, or refused until the line is encrypted.
+_AUTH_CODES = (530, 534, 535, 538)
 
 
 @dataclass(frozen=True)
 class SmtpSettings:
-    """How to reach the server, and as whom."""
+    """How to reach the server, and as whom.
+
+    :param return_path: where bounces go; None for the sender.
+    :param start_tls: encrypt before anything else is said; None when the server offers it, and
+        always where there is a user name: a password goes over an open line only when this is
+        False.
+    :param use_tls: encrypted from the first byte.
+    :param ca_file: trust the certificates signed by this authority (PEM) and no others; None for
+        those that the system trusts.
+    :param timeout_seconds: for one message, connecting included; half of it until its text leaves.
+    """
 
     host: str
     port: int
     sender: str
     sender_name: str = ""
+    return_path: str | None = None
     username: str | None = None
     start_tls: bool | None = None
     use_tls: bool = False
+    ca_file: str | None = None
     timeout_seconds: float = 20.0
     # Greylisting servers want at least five minutes.
     greylist_seconds: float = 300.0
@@ -94,8 +102,13 @@ class SmtpSettings:
         """
         try:
             settings = cls(**credential.settings)
-            normalise_address(settings.sender)
+            for address in (settings.sender, settings.return_path):
+                if address is not None:
+                    normalise_address(address)
             _header("From", settings.sender_name)
+            settings.host.encode("idna")
+            if settings.start_tls and settings.use_tls:
+                raise ValueError("start_tls and use_tls exclude each other")
         except (TypeError, ValueError, InvalidAddressError) as error:
             raise ConfigurationError(
                 f"the SMTP settings of tenant {credential.tenant_id!r} are unusable: {error}"
@@ -111,38 +124,46 @@ def _header(name: str, value: str) -> str:
 
     :raises ValueError: the value would start a field of its own.
     """
-    if _CONTROL.search(value):
-        raise ValueError(f"{name} contains a line break or control character")
+    require_one_line(name, value)
     if value.isascii() and len(value) <= _LINE:
         return value
     return Header(value, "utf-8", header_name=name).encode()
 
 
-def build_message(message: Message, settings: SmtpSettings) -> bytes:
+def message_id(message: Message, settings: SmtpSettings, bounce_key: str | None = None) -> str:
+    """Return the mail's ``Message-ID``: the same on every attempt.
+
+    So answers can be matched, and many mailboxes drop a repeat.
+
+    :param message: the message.
+    :param settings: the sender's domain.
+    :param bounce_key: with it the id carries proof that it was made here, for bounces.
+    """
+    domain = settings.sender.rpartition("@")[2]
+    local = message.delivery_id.hex
+    if bounce_key is not None:
+        local = f"{local}.{bounce_proof(bounce_key, message.delivery_id, message.address)}"
+    return f"<{local}@{domain}>"
+
+
+def build_message(message: Message, settings: SmtpSettings, bounce_key: str | None = None) -> bytes:
     """Write the mail as it goes over the wire: the same bytes on every attempt.
 
     :param message: the rendered message; a line break in a header field is refused.
     :param settings: who sends it.
+    :param bounce_key: see :func:`message_id`.
     :raises ValueError: a header would be broken by its value.
     """
-    # Deterministic, so that answers can be matched and many mailboxes drop a repeat.
-    domain = settings.sender.rpartition("@")[2]
     fields = {
         "From": settings.sender_field,
         "To": _header("To", message.address),
         "Subject": _header("Subject", message.subject),
-        "Message-ID": f"<{message.delivery_id.hex}@{domain}>",
+        "Message-ID": message_id(message, settings, bounce_key),
         "X-LEO-Delivery": str(message.delivery_id),
     }
-    if message.unsubscribe_url is not None:
-        ways = [f"<{message.unsubscribe_url}>"]
-        if settings.unsubscribe_mailto is not None:
-            ways.append(f"<mailto:{settings.unsubscribe_mailto}?subject=unsubscribe>")
-        if any(_CONTROL.search(way) or not way.isascii() for way in ways):
-            raise ValueError("List-Unsubscribe contains a character that no URL has")
+    for name, value in unsubscribe_fields(message, settings.unsubscribe_mailto).items():
         # Folded between the ways only: an address that is broken in two leads nowhere.
-        fields["List-Unsubscribe"] = ",\n ".join(ways)
-        fields["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+        fields[name] = value.replace(">, <", ">,\n <")
     head = [f"{name}: {value}" for name, value in fields.items()]
     head.append("MIME-Version: 1.0")
     if message.html is None:
@@ -180,27 +201,32 @@ def classify(stage: str, code: int, text: str, greylist_seconds: float = 300.0) 
     :param text: reply text, often starting with an enhanced code (RFC 3463).
     :param greylist_seconds: least wait after a 4xx for this message.
     """
-    found = _ENHANCED.search(text)
-    subject = int(found[2]) if found else None
-    response = {"stage": stage, "code": code, "text": shorten(text)}
-    detail = shorten(f"SMTP {stage}: {code} {text}")
+    enhanced = enhanced_code(text)
+    subject = enhanced[1] if enhanced else None
+    response = {"stage": stage, "code": code, "text": readable(text)}
+    detail = readable(f"SMTP {stage}: {code} {text}")
 
     def outcome(reaction: Reaction, reason: str, retry_after: float | None = None) -> Outcome:
         return Outcome(reaction, reason, detail, response=response, retry_after=retry_after)
 
+    if not 400 <= code < 600:
+        # No answer of the protocol: only after the text has left could it mean that it was taken.
+        if stage == "data":
+            return outcome(Reaction.UNKNOWN, "bad_answer")
+        return outcome(Reaction.RETRY, "bad_answer")
     if stage == "auth":
-        if 400 <= code < 500:
+        if code < 500:
             return outcome(Reaction.RETRY, "auth_unavailable")
         return outcome(Reaction.STOP, "auth_refused")
-    if code == 530:
+    if code in _AUTH_CODES:
         return outcome(Reaction.STOP, "auth_required")
-    if 400 <= code < 500:
+    if code < 500:
         # 421 speaks of the server, every other 4xx of this message.
         wait = None if code == 421 else greylist_seconds
         return outcome(Reaction.RETRY, "temporary_refusal", wait)
-    if stage in ("connect", "mail"):
+    if stage in ("connect", "mail") or (subject == 1 and not blames_recipient(enhanced)):
         return outcome(Reaction.STOP, "sender_refused")
-    if stage == "rcpt" and subject == 1:
+    if stage == "rcpt" and blames_recipient(enhanced):
         return outcome(Reaction.SUPPRESS, "hard_bounce")
     return outcome(Reaction.PERM, "policy_refusal" if subject == 7 else "refused")
 
@@ -218,14 +244,23 @@ class SmtpChannel:
     """A pool of connections to one mail server.
 
     :param settings: server and sender.
-    :param password: for ``settings.username``.
+    :param secret: ``password`` for ``settings.username``, ``bounce_key``.
     :param concurrency: most connections at once.
+    :param tls: checks certificates.
     """
 
-    def __init__(self, settings: SmtpSettings, password: str | None, concurrency: int) -> None:
+    def __init__(
+        self,
+        settings: SmtpSettings,
+        secret: Mapping[str, str],
+        concurrency: int,
+        tls: ssl.SSLContext,
+    ) -> None:
         """Connect to nothing yet; connections open when they are needed."""
         self._settings = settings
-        self._password = password
+        self._password = secret.get("password", "")
+        self._bounce_key = secret.get("bounce_key")
+        self._tls = tls
         self._slots = asyncio.Semaphore(concurrency)
         self._idle: list[tuple[aiosmtplib.SMTP, int]] = []
 
@@ -235,56 +270,74 @@ class SmtpChannel:
         :param message: rendered message.
         """
         try:
-            content = build_message(message, self._settings)
+            normalise_address(message.address)
+            content = build_message(message, self._settings, self._bounce_key)
+        except InvalidAddressError as error:
+            return Outcome(Reaction.PERM, "invalid_address", str(error))
         except ValueError as error:
-            return Outcome(Reaction.PERM, "invalid_message", shorten(str(error)))
+            return Outcome(Reaction.PERM, "invalid_message", readable(str(error)))
         async with self._slots:
+            start = asyncio.get_running_loop().time()
             try:
-                return await self._send_over_any(message.address, content)
+                return await self._send_over_any(message.address, content, start)
             except _StageError as error:
                 return self._outcome_of(error)
 
-    async def _send_over_any(self, address: str, content: bytes) -> Outcome:
+    async def _send_over_any(self, address: str, content: bytes, start: float) -> Outcome:
         while self._idle:
             client, used = self._idle.pop()
             try:
-                return await self._deliver(client, used, address, content)
+                return await self._deliver(client, used, address, content, start)
             except _StageError as error:
                 # A server may hang up on an idle connection; up to here nothing has left.
                 if error.stage != "mail" or not _is_lost(error.cause):
                     raise
-        return await self._deliver(await self._connect(), 0, address, content)
+        client = await self._connect(start)
+        return await self._deliver(client, 0, address, content, start)
 
-    async def _connect(self) -> aiosmtplib.SMTP:
+    def _before_data(self, start: float) -> asyncio.Timeout:
+        return asyncio.timeout_at(start + _SHARE_BEFORE_DATA * self._settings.timeout_seconds)
+
+    async def _connect(self, start: float) -> aiosmtplib.SMTP:
         settings = self._settings
+        starts_tls = settings.start_tls
+        if starts_tls is None and settings.username is not None and not settings.use_tls:
+            starts_tls = True
         client = aiosmtplib.SMTP(
             hostname=settings.host,
             port=settings.port,
-            start_tls=settings.start_tls,
+            start_tls=starts_tls,
             use_tls=settings.use_tls,
+            tls_context=self._tls,
             timeout=settings.timeout_seconds,
         )
         stage = "connect"
         try:
-            await client.connect()
-            if settings.username is not None:
-                stage = "auth"
-                await client.login(settings.username, self._password or "")
+            async with self._before_data(start):
+                await client.connect()
+                if settings.username is not None:
+                    stage = "auth"
+                    await client.login(settings.username, self._password)
         except (aiosmtplib.SMTPException, OSError) as error:
             client.close()
             raise _StageError(stage, error) from error
+        except BaseException:
+            client.close()
+            raise
         return client
 
     async def _deliver(
-        self, client: aiosmtplib.SMTP, used: int, address: str, content: bytes
+        self, client: aiosmtplib.SMTP, used: int, address: str, content: bytes, start: float
     ) -> Outcome:
         stage = "mail"
         try:
-            await client.mail(self._settings.sender)
-            stage = "rcpt"
-            await client.rcpt(address)
+            async with self._before_data(start):
+                await client.mail(self._settings.return_path or self._settings.sender)
+                stage = "rcpt"
+                await client.rcpt(address)
             stage = "data"
-            answer = await client.data(content)
+            async with asyncio.timeout_at(start + self._settings.timeout_seconds):
+                answer = await client.data(content)
         except (aiosmtplib.SMTPException, OSError) as error:
             await self._recover(client, used, error)
             raise _StageError(stage, error) from error
@@ -295,7 +348,7 @@ class SmtpChannel:
         return Outcome(
             Reaction.ACCEPTED,
             provider_message_id=_queue_id(answer.message),
-            response={"code": answer.code, "text": shorten(answer.message)},
+            response={"code": answer.code, "text": readable(answer.message)},
         )
 
     async def _recover(self, client: aiosmtplib.SMTP, used: int, error: Exception) -> None:
@@ -304,7 +357,7 @@ class SmtpChannel:
             client.close()
             return
         try:
-            await client.rset()
+            await client.rset(timeout=_FAREWELL_SECONDS)
         except (aiosmtplib.SMTPException, OSError):
             client.close()
             return
@@ -325,9 +378,15 @@ class SmtpChannel:
         if error.stage == "data":
             # The server may have taken the message before the connection went.
             return Outcome(Reaction.UNKNOWN, "no_answer", detail, response=response)
-        if isinstance(cause, (aiosmtplib.SMTPNotSupported, ValueError)):
-            return Outcome(Reaction.STOP, "server_incapable", detail, response=response)
-        return Outcome(Reaction.RETRY, "connection_lost", detail, response=response)
+        if (trouble := _tls_trouble(cause)) is not None:
+            detail = readable(f"SMTP {error.stage}: {trouble}")
+            return Outcome(Reaction.STOP, "tls_refused", detail, response=response)
+        if isinstance(cause, OSError):
+            return Outcome(Reaction.RETRY, "connection_lost", detail, response=response)
+        # What aiosmtplib says of itself: the server offers no STARTTLS, no login that we know.
+        return Outcome(
+            Reaction.STOP, "server_incapable", readable(f"{detail}: {cause}"), response=response
+        )
 
     async def close(self) -> None:
         """Say goodbye on every idle connection."""
@@ -336,14 +395,26 @@ class SmtpChannel:
 
 
 def _is_lost(cause: Exception) -> bool:
+    """Tell whether another connection may do better: this one was closed, nobody is slow."""
     if isinstance(cause, aiosmtplib.SMTPResponseException):
         return cause.code == 421
-    return True
+    return not isinstance(cause, TimeoutError)
+
+
+def _tls_trouble(cause: BaseException | None) -> str | None:
+    """Return why no encrypted line came about, when trying again cannot help."""
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the server's certificate is refused: {cause.verify_message}"
+        if isinstance(cause, ssl.SSLError) and cause.reason == "WRONG_VERSION_NUMBER":
+            return "the server does not speak TLS on this port; see the settings use_tls, start_tls"
+        cause = cause.__cause__
+    return None
 
 
 async def _leave(client: aiosmtplib.SMTP) -> None:
     try:
-        await client.quit()
+        await client.quit(timeout=_FAREWELL_SECONDS)
     except (aiosmtplib.SMTPException, OSError):
         client.close()
 
@@ -361,7 +432,18 @@ def open_smtp(credential: Credential, tools: ChannelTools) -> SmtpChannel:
     :raises ConfigurationError: the settings are unusable.
     """
     settings = SmtpSettings.read(credential)
-    return SmtpChannel(settings, credential.secret.get("password"), tools.concurrency)
+    try:
+        tls = ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the SMTP setting 'ca_file' of tenant {credential.tenant_id!r} names "
+            f"{settings.ca_file!r}, which holds no readable certificates: {error}"
+        ) from error
+    return SmtpChannel(settings, credential.secret, tools.concurrency, tls)
 
 
-SPEC = ChannelSpec(find_recipient=single_address("email", normalise_address), open=open_smtp)
+SPEC = ChannelSpec(
+    find_recipient=single_address("email", normalise_address),
+    open=open_smtp,
+    read_receipts=read_receipts,
+)

@@ -13,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leo_activation.channels.base import Credential, InvalidAddressError, Message, Reaction
+from leo_activation.channels.mail_rules import normalise_address
 from leo_activation.channels.registry import PROVIDERS, open_channel, spec_of
 from leo_activation.channels.smtp_channel import (
     SmtpSettings,
     build_message,
     classify,
-    normalise_address,
+    message_id,
 )
 from leo_activation.errors import ConfigurationError
+from tests.support.mail import tools
 
 DELIVERY = UUID("12345678-1234-8234-8234-123456789abc")
 SETTINGS = SmtpSettings("h", 25, "shop@shop.example.vn", "Cửa hàng Mẫu")
@@ -42,7 +44,12 @@ def parsed(**changes: Any) -> EmailMessage:
     [
         ("rcpt", 550, "5.1.1 no such user", Reaction.SUPPRESS),
         ("rcpt", 553, "5.1.3 bad address", Reaction.SUPPRESS),
+        ("rcpt", 550, "5.1.10 null MX", Reaction.SUPPRESS),
+        # RFC 3463: these two speak of the sender's address, whenever the server says it.
+        ("rcpt", 550, "5.1.7 bad sender", Reaction.STOP),
+        ("rcpt", 550, "5.1.8 <shop@x>: domain not found", Reaction.STOP),
         ("rcpt", 550, "no such user", Reaction.PERM),
+        ("rcpt", 550, "relay 15.1.1 denied", Reaction.PERM),
         ("rcpt", 550, "5.7.1 policy", Reaction.PERM),
         ("rcpt", 552, "5.2.2 full", Reaction.PERM),
         ("data", 554, "5.6.0 content", Reaction.PERM),
@@ -55,6 +62,12 @@ def parsed(**changes: Any) -> EmailMessage:
         ("connect", 554, "no service", Reaction.STOP),
         ("auth", 535, "5.7.8 bad credentials", Reaction.STOP),
         ("auth", 454, "4.7.0 later", Reaction.RETRY),
+        ("rcpt", 535, "5.7.8 authenticate", Reaction.STOP),
+        ("rcpt", 538, "5.7.11 encrypt", Reaction.STOP),
+        # No answer of the protocol.
+        ("data", -1, "Malformed SMTP response line", Reaction.UNKNOWN),
+        ("data", 250, "", Reaction.UNKNOWN),
+        ("rcpt", -1, "Malformed SMTP response line", Reaction.RETRY),
     ],
 )
 def test_each_answer_has_its_reaction(stage: str, code: int, text: str, reaction: Reaction) -> None:
@@ -124,6 +137,21 @@ def test_the_message_id_is_the_delivery_on_every_attempt() -> None:
     assert build_message(message(), SETTINGS) == build_message(message(), SETTINGS)
 
 
+def test_a_bounce_key_adds_its_proof_to_the_message_id() -> None:
+    proven = message_id(message(), SETTINGS, "key")
+    assert proven.startswith(f"<{DELIVERY.hex}.")
+    assert proven == message_id(message(), SETTINGS, "key") != message_id(message(), SETTINGS, "k2")
+    raw = build_message(message(), SETTINGS, "key")
+    assert email.message_from_bytes(raw, policy=email.policy.default)["Message-ID"] == proven
+
+
+def test_a_reply_in_no_known_alphabet_can_be_kept() -> None:
+    # aiosmtplib hands bytes that are no UTF-8 on as lone surrogates.
+    outcome = classify("rcpt", 550, "5.1.1 kh\udcf4ng c\x00")
+    assert outcome.detail == "SMTP rcpt: 550 5.1.1 kh?ng c?"
+    assert outcome.response["text"] == "5.1.1 kh?ng c?"
+
+
 def test_both_bodies_arrive_as_they_were_written() -> None:
     text, html = "Xin chào\n.\nQuý khách " * 40, "<p>Xin chào</p>" * 200
     letter = parsed(text=text, html=html)
@@ -150,17 +178,29 @@ def test_the_sender_is_named_in_vietnamese() -> None:
 
 
 def test_unusable_settings_are_named() -> None:
-    for settings_of in ({}, {"host": "h", "port": 1, "sender": "nobody"}, {"hots": "h"}):
+    sound = {"host": "h", "port": 1, "sender": "a@b.vn"}
+    for settings_of in (
+        {},
+        {"hots": "h"},
+        {**sound, "sender": "nobody"},
+        {**sound, "return_path": "nobody"},
+        {**sound, "sender_name": "x\r\nBcc: y"},
+        {**sound, "host": "a..b"},
+        {**sound, "start_tls": True, "use_tls": True},
+    ):
         credential = Credential("tenant_a", "email", "smtp", settings_of, {})
         with pytest.raises(ConfigurationError, match="SMTP settings of tenant 'tenant_a'"):
-            open_channel(credential, 1)
+            open_channel(credential, tools())
+    missing = Credential("tenant_a", "email", "smtp", {**sound, "ca_file": "/no/such.pem"}, {})
+    with pytest.raises(ConfigurationError, match="'ca_file' of tenant 'tenant_a'"):
+        open_channel(missing, tools())
 
 
 def test_an_unknown_channel_or_provider_is_answered_with_those_that_exist() -> None:
-    with pytest.raises(ConfigurationError, match=r"choose one of \['email', 'telegram'"):
+    with pytest.raises(ConfigurationError, match=r"choose one of \['email', "):
         spec_of("fax")
-    with pytest.raises(ConfigurationError, match=r"choose one of \['smtp'"):
-        open_channel(Credential("t", "email", "pigeon", {}, {}), 1)
+    with pytest.raises(ConfigurationError, match=r"choose one of \['sendgrid', 'smtp'"):
+        open_channel(Credential("t", "email", "pigeon", {}, {}), tools())
     assert set(PROVIDERS) >= {"email", "telegram"}
 
 
