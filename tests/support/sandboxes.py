@@ -133,3 +133,25 @@ def pushalert_server(folder: Path, *options: str) -> Iterator[Sandbox]:
         *("--data", str(folder), *options),
     ]
     yield from _running(Sandbox(command, port, port))
+
+
+@contextlib.contextmanager
+def sendgrid_server(folder: Path, *options: str) -> Iterator[Sandbox]:
+    """Run the SendGrid stand-in."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "sandbox.sendgrid", "--port", str(port)),
+        *("--data", str(folder), *options),
+    ]
+    yield from _running(Sandbox(command, port, port))
+
+
+@contextlib.contextmanager
+def zalo_server(folder: Path, *options: str) -> Iterator[Sandbox]:
+    """Run the stand-in of Zalo and of its OAuth."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "sandbox.zalo", "--port", str(port)),
+        *("--data", str(folder), *options),
+    ]
+    yield from _running(Sandbox(command, port, port))

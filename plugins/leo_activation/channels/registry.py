@@ -9,6 +9,7 @@ from types import MappingProxyType
 from leo_activation.channels import (
     fcm_channel,
     pushalert_channel,
+    sendgrid_channel,
     smtp_channel,
     telegram_channel,
     zalo_channel,
@@ -20,7 +21,7 @@ from leo_activation.errors import ConfigurationError
 # credential for.
 PROVIDERS: Mapping[str, Mapping[str, ChannelSpec]] = MappingProxyType(
     {
-        "email": {"smtp": smtp_channel.SPEC},
+        "email": {"smtp": smtp_channel.SPEC, "sendgrid": sendgrid_channel.SPEC},
         "push": {"fcm": fcm_channel.SPEC, "pushalert": pushalert_channel.SPEC},
         "telegram": {"bot_api": telegram_channel.SPEC},
         "zalo": {"zbs": zalo_channel.SPEC},
