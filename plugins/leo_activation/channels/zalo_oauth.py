@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 DEFAULT_URL = "https://oauth.zaloapp.com"
 DEFAULT_TIMEOUT_SECONDS = 15.0
 _PATH = "/v4/oa/access_token"
+# Too many requests, and closed for the moment.
+_SURELY_NOT_DONE = frozenset({429, 503})
 # What a refusal carries besides the code, all of it worth a line in the log.
 _EXPLANATIONS = ("error_name", "error_reason", "ref_doc", "error_description", "message")
 
@@ -71,10 +73,10 @@ async def renew_tokens(
 def _read(response: httpx.Response, secret: Mapping[str, str], now: datetime) -> Renewal:
     """Read the new pair.
 
-    A server error leaves open whether the refresh token was used up. The next exchange with it
-    tells, and does no harm: so it is asked again, not taken for lost.
+    Any other server error leaves open whether the refresh token was used up, and whether Zalo takes
+    a second use of it for theft is not documented.
     """
-    if response.status_code == 429 or response.status_code >= 500:
+    if response.status_code in _SURELY_NOT_DONE:
         raise RenewalError(f"Zalo's OAuth answered HTTP {response.status_code}")
     try:
         body = response.json()

@@ -321,13 +321,22 @@ class _Attempt:
             self._stale.channel,
             self._stale.tenant_id,
         )
+        pause, interrupted = 0.0, False
         while True:
             try:
-                return await self._store_once(renewal)
+                await asyncio.sleep(pause)
+                stored = await self._store_once(renewal)
+                break
             except psycopg.Error as error:
                 if time.monotonic() > deadline:
                     raise self._gave_up(error) from None
-            await asyncio.sleep(_STORE_PAUSE_SECONDS)
+            except asyncio.CancelledError:
+                # The process is ending; the pair would end with it.
+                interrupted = True
+            pause = _STORE_PAUSE_SECONDS
+        if interrupted:
+            raise asyncio.CancelledError
+        return stored
 
     async def _store_once(self, renewal: Renewal) -> Credential:
         connection = await self._store.open()
