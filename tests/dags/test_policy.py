@@ -11,6 +11,7 @@ from tests.support.airflow_environment import DAGS
 
 EXPECTED = {
     "campaign_run",
+    "channel_tokens_refresh",
     "deliveries_reconcile",
     "profiles_ingest",
     "quality_audit",
