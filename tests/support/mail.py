@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import ipaddress
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -155,3 +159,41 @@ def report_mail(
         "",
     ]
     return "\n".join(lines).replace("\n", "\r\n").encode()
+
+
+class EventListener:
+    """Takes what a stand-in posts.
+
+    :param server: where it listens.
+    """
+
+    def __init__(self, server: ThreadingHTTPServer) -> None:
+        """Have heard nothing yet."""
+        self.url = f"http://127.0.0.1:{server.server_port}/events"
+        # Headers with lower-case names, and the raw body.
+        self.posts: SimpleQueue[tuple[dict[str, str], bytes]] = SimpleQueue()
+
+
+@contextmanager
+def event_listener() -> Iterator[EventListener]:
+    """Listen on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # noqa: N802 - the library's name
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            listener.posts.put(({n.lower(): v for n, v in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        listener = EventListener(server)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield listener
+        finally:
+            server.shutdown()
+            thread.join()

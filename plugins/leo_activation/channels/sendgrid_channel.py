@@ -70,7 +70,9 @@ _NAMED = re.compile(r"personalizations\.([0-9]{1,6})(?![0-9])")
 class SendGridSettings:
     """How to reach SendGrid, as whom, and how to fill a request.
 
-    :param batch_size: most messages a request, 1 to 1000; ``concurrency`` should be twice that.
+    :param batch_size: most messages a request, 1 to 1000. With fewer sends at once (the dispatcher's
+        setting ``concurrency``) no request is ever full; with twice as many one fills while another
+        is on its way.
     :param gather_seconds: how long a message waits for company.
     :param parallel_requests: most requests at once.
     :param substitution_bytes: above this a message of ours gets a request of its own. Uncertain:
@@ -104,7 +106,7 @@ class SendGridSettings:
         """
         try:
             settings = cls(**credential.settings)
-            for address in (settings.sender, settings.reply_to):
+            for address in (settings.sender, settings.reply_to, settings.unsubscribe_mailto):
                 if address is not None:
                     normalise_address(address)
             require_one_line("sender_name", settings.sender_name)
@@ -113,6 +115,8 @@ class SendGridSettings:
                 raise ValueError("sender_name contains ';' or ','")
             if not 1 <= settings.batch_size <= _MOST_PERSONALIZATIONS:
                 raise ValueError(f"batch_size {settings.batch_size} is not 1 to 1000")
+            if settings.parallel_requests < 1:
+                raise ValueError("parallel_requests is less than 1")
             if not re.match(r"https?://[^/]", settings.base_url):
                 raise ValueError(f"base_url {settings.base_url!r} is no http(s) address")
         except (TypeError, ValueError, InvalidAddressError) as error:
@@ -333,10 +337,11 @@ class SendGridChannel:
         if written.company is None:
             self._start([item])
         else:
-            self._join(written.company, message.address, item)
+            self._join(written.company, item)
         return await item.answer
 
-    def _join(self, company: str, address: str, item: _Item) -> None:
+    def _join(self, company: str, item: _Item) -> None:
+        address = item.draft.own["to"][0]["email"]
         batch = self._gathering.get(company)
         if batch is not None and address in batch.items:
             self._leave(company)

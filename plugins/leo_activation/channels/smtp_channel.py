@@ -102,7 +102,7 @@ class SmtpSettings:
         """
         try:
             settings = cls(**credential.settings)
-            for address in (settings.sender, settings.return_path):
+            for address in (settings.sender, settings.return_path, settings.unsubscribe_mailto):
                 if address is not None:
                     normalise_address(address)
             _header("From", settings.sender_name)

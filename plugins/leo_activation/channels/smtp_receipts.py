@@ -22,8 +22,8 @@ import email.policy
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import Message as Mail
 from email.utils import parseaddr, parsedate_to_datetime
@@ -134,11 +134,21 @@ def read_bounce(raw_mail: bytes, key: str) -> list[Receipt]:
 class _Letter:
     """The letter of ours that a mail is about.
 
-    :param is_to: tells whether an address is the one that the letter went to.
+    :param address_proof: what its id says of its recipient.
+    :param key: made the proof.
     """
 
     delivery_id: UUID
-    is_to: Callable[[str], bool]
+    address_proof: str
+    key: str = field(repr=False)
+
+    def is_to(self, address: str) -> bool:
+        """Tell whether the letter went to an address.
+
+        :param address: normalised.
+        """
+        proof = _proof(self.key, f"{self.delivery_id.hex} {address}")
+        return hmac.compare_digest(proof, self.address_proof)
 
     def receipt(
         self, kind: ReceiptKind, at: datetime, facts: Mapping[str, str], **more: Any
@@ -159,15 +169,8 @@ def _find_letter(raw: bytes, parts: list[Mail], key: str) -> _Letter:
     """Find an id with our proof, wherever it stands: the proof is what counts, not the place."""
     for text in _places(raw, parts):
         for found in _LETTER.finditer(text):
-            number, proof, address_proof = found[1], found[2], found[3]
-            if hmac.compare_digest(_proof(key, number), proof):
-                return _Letter(
-                    UUID(hex=number),
-                    lambda address: hmac.compare_digest(  # noqa: B023 - returned at once
-                        _proof(key, f"{number} {address}"),  # noqa: B023
-                        address_proof,  # noqa: B023
-                    ),
-                )
+            if hmac.compare_digest(_proof(key, found[1]), found[2]):
+                return _Letter(UUID(hex=found[1]), found[3], key)
     raise SignatureError(
         "the mail names no letter that was sent from here with this bounce_key; nothing is believed"
     )
@@ -215,10 +218,8 @@ def _report(letter: _Letter, block: Mail, at: datetime) -> Receipt:
 def _complaint(letter: _Letter, part: Mail, at: datetime) -> Receipt:
     """Read a feedback report; it may hide who complained; the letter knows."""
     content = part.get_payload()
-    fields = content[0] if isinstance(content, list) and content else part
-    if not isinstance(fields, Mail) or "feedback-type" not in fields:
-        body = part.get_payload(decode=True)
-        fields = email.message_from_bytes(body if isinstance(body, bytes) else b"")
+    first = content[0] if isinstance(content, list) and content else part
+    fields = first if isinstance(first, Mail) else part
     feedback = _field(fields, "feedback-type").strip().lower()
     facts = {"feedback-type": feedback, "user-agent": _field(fields, "user-agent")}
     if feedback not in _COMPLAINTS:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -22,7 +19,15 @@ from leo_activation.channels.base import Credential, Outcome, Reaction, Receipt,
 from leo_activation.channels.registry import open_channel
 from leo_activation.channels.sendgrid_channel import SendGridSettings, build_payload, draft
 from leo_activation.channels.sendgrid_receipts import read_receipts
-from tests.support.mail import NOW, delivery, letter, send_all, tools
+from tests.support.mail import (
+    NOW,
+    EventListener,
+    delivery,
+    event_listener,
+    letter,
+    send_all,
+    tools,
+)
 from tests.support.sandboxes import Sandbox, free_port, sendgrid_server
 
 API_KEY = "SG.hunter2"
@@ -96,9 +101,13 @@ def test_every_recipient_gets_his_own_text(provider: Sandbox) -> None:
 
 
 def test_the_same_address_never_stands_in_a_request_twice(provider: Sandbox) -> None:
-    messages = [letter(n, address="one@example.com") for n in range(4)]
+    spellings = ["one@example.com", "One@example.com", "one@example.com", " one@EXAMPLE.com"]
+    messages = [letter(n, address=address) for n, address in enumerate(spellings)]
+    before = requests(provider)
     outcomes = asyncio.run(send_all(credential(provider), messages))
     assert {outcome.reaction for outcome in outcomes} == {Reaction.ACCEPTED}
+    # A refused request would show as more than these.
+    assert requests(provider) - before == 4
     assert Counter(m["label"] for m in provider.received()) == {
         m.delivery_id.hex: 1 for m in messages
     }
@@ -356,58 +365,30 @@ def test_the_stand_in_refuses_what_sendgrid_refuses(
 # --- Events
 
 
-class Listener:
-    """Takes what the stand-in posts."""
-
-    def __init__(self) -> None:
-        """Listen on a free port."""
-        self.posts: SimpleQueue[tuple[dict[str, str], bytes]] = SimpleQueue()
-        listener = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the library's name
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                lower = {name.lower(): value for name, value in self.headers.items()}
-                listener.posts.put((lower, body))
-                self.send_response(204)
-                self.end_headers()
-
-            def log_message(self, *words: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/events"
-
-    def receipts(self, provider: Sandbox, wanted: int) -> list[Receipt]:
-        """Return the receipts of the posts, once there are so many."""
-        key = provider.call("/webhooks")["public_key"]
-        holder = Credential("t", "email", "sendgrid", {"webhook_public_key": key}, {})
-        found: list[Receipt] = []
-        while len(found) < wanted:
-            headers, body = self.posts.get(timeout=30)
-            found += read_receipts(holder, headers, body)
-        return found
-
-
 @pytest.fixture
-def listener() -> Iterator[Listener]:
-    found = Listener()
-    thread = threading.Thread(target=found.server.serve_forever)
-    thread.start()
-    yield found
-    found.server.shutdown()
-    thread.join()
-    found.server.server_close()
+def listener() -> Iterator[EventListener]:
+    with event_listener() as found:
+        yield found
+
+
+def received_receipts(listener: EventListener, provider: Sandbox, wanted: int) -> list[Receipt]:
+    """Return the receipts of the posts, once there are so many."""
+    key = provider.call("/webhooks")["public_key"]
+    holder = Credential("t", "email", "sendgrid", {"webhook_public_key": key}, {})
+    found: list[Receipt] = []
+    while len(found) < wanted:
+        found += read_receipts(holder, *listener.posts.get(timeout=30))
+    return found
 
 
 def test_accepted_messages_come_back_as_signed_events(
-    provider: Sandbox, listener: Listener
+    provider: Sandbox, listener: EventListener
 ) -> None:
     bounce = {"event": "bounce", "type": "bounce", "reason": "550 5.1.1", "status": "5.1.1"}
     rules = [{"match": "k1@*", "events": [{"event": "processed"}, bounce]}]
     provider.call("/webhooks", "PUT", {"url": listener.url, "rules": rules})
     [outcome, *_] = send(provider, range(3))
-    receipts = listener.receipts(provider, 6)
+    receipts = received_receipts(listener, provider, 6)
     kinds = Counter((r.delivery_id, r.kind) for r in receipts)
     assert kinds == {
         **{(delivery(n), ReceiptKind.ACCEPTED): 1 for n in range(3)},
@@ -419,11 +400,11 @@ def test_accepted_messages_come_back_as_signed_events(
     assert stopped.address == "k1@example.com"
 
 
-def test_events_come_twice_and_in_any_order(provider: Sandbox, listener: Listener) -> None:
+def test_events_come_twice_and_in_any_order(provider: Sandbox, listener: EventListener) -> None:
     telling = {"url": listener.url, "duplicate_every": 2, "shuffle": True, "batch": 7}
     provider.call("/webhooks", "PUT", telling)
     send(provider, range(20))
-    receipts = listener.receipts(provider, 60)
+    receipts = received_receipts(listener, provider, 60)
     copies = Counter(receipt.receipt_id for receipt in receipts)
     assert sorted(copies.values()) == [1] * 20 + [2] * 20
     for receipt_id in copies:
@@ -433,12 +414,12 @@ def test_events_come_twice_and_in_any_order(provider: Sandbox, listener: Listene
     assert order != sorted(order, key=str)
 
 
-def test_more_can_happen_to_a_message_later(provider: Sandbox, listener: Listener) -> None:
+def test_more_can_happen_to_a_message_later(provider: Sandbox, listener: EventListener) -> None:
     send(provider, range(1))
     provider.call("/webhooks", "PUT", {"url": listener.url})
     later = {"number": 1, "events": [{"event": "open"}, {"event": "group_unsubscribe"}]}
     provider.call("/webhooks", "POST", later)
-    receipts = listener.receipts(provider, 2)
+    receipts = received_receipts(listener, provider, 2)
     assert {r.kind for r in receipts} == {ReceiptKind.READ, ReceiptKind.UNSUBSCRIBED}
     assert {r.delivery_id for r in receipts} == {delivery(0)}
 

@@ -185,6 +185,7 @@ def test_unusable_settings_are_named() -> None:
         {**sound, "sender": "nobody"},
         {**sound, "return_path": "nobody"},
         {**sound, "sender_name": "x\r\nBcc: y"},
+        {**sound, "unsubscribe_mailto": "nobody>"},
         {**sound, "host": "a..b"},
         {**sound, "start_tls": True, "use_tls": True},
     ):
