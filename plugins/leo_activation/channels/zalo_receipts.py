@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from leo_activation.channels.base import (
 from leo_activation.channels.zalo_templates import ENABLED
 from leo_activation.errors import ConfigurationError
 from leo_activation.phone import PhoneError, normalise_mobile
+
+log = logging.getLogger(__name__)
 
 _TRACKING_ID = re.compile(r"[0-9a-f]{32}")
 _MOST_KEPT = 2_000
@@ -118,13 +121,7 @@ def _read(event: Mapping[str, Any], timestamp: str) -> Receipt:
     elif name == "change_template_status":
         values |= _template_status(event)
     elif name == "user_withdraw":
-        # A data subject's request (uncertain: which of the two parties is the customer).
-        ids = (_part(event, side).get("id") for side in ("sender", "recipient"))
-        values |= {
-            "kind": ReceiptKind.UNSUBSCRIBED,
-            "suppress": True,
-            "address": next(filter(None, map(_phone, ids)), None),
-        }
+        values |= _withdrawal(event)
     return Receipt(**values)
 
 
@@ -144,6 +141,19 @@ def _template_status(event: Mapping[str, Any]) -> dict[str, Any]:
         "provider_template_id": _text(event.get("template_id")),
         "reason": shorten(f"{status}: {event.get('reason') or 'no reason given'}"),
     }
+
+
+def _withdrawal(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a data subject's request (uncertain: which of the two parties is the customer)."""
+    ids = [_part(event, side).get("id") for side in ("sender", "recipient")]
+    address = next(filter(None, map(_phone, ids)), None)
+    if address is None:
+        log.error(
+            "A customer withdrew at Zalo, and the event names no phone number: find one of the "
+            "Zalo ids %s among the customers and stop writing to them",
+            [shorten(str(number)) for number in ids],
+        )
+    return {"kind": ReceiptKind.UNSUBSCRIBED, "suppress": True, "address": address}
 
 
 def _part(event: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -194,10 +194,11 @@ def test_a_template_is_stopped_and_allowed(status: str | None, kind: ReceiptKind
         ({"sender": {"id": "5550001112223334445"}}, None),
     ],
 )
-def test_a_withdrawal_stops_everything_at_once(
-    parties: dict[str, Any], address: str | None
+def test_a_withdrawal_stops_everything_at_once_or_calls_for_a_person(
+    parties: dict[str, Any], address: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     receipt = told(event("user_withdraw", **parties))
+    assert ("5550001112223334445" in caplog.text) is (address is None)
     assert receipt.kind is ReceiptKind.UNSUBSCRIBED
     assert (receipt.suppress, receipt.suppress_for, receipt.suppress_scope) == (True, None, "all")
     assert receipt.address == address
