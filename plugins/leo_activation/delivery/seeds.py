@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import fields
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -22,21 +23,23 @@ def read_seeds() -> list[dict[str, Any]]:
     seeds = []
     for path in sorted(TEMPLATES_FOLDER.glob("*.toml")):
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-        seed = {
-            "template_id": path.stem,
-            "channel": document["channel"],
-            "description": document["description"],
-            "subject": document.get("subject"),
-            "body_text": document["body_text"].strip(),
-            "body_html": document.get("body_html", "").strip() or None,
-            "body_markdown": document.get("body_markdown", "").strip() or None,
-            "provider_template": Jsonb(document.get("provider_template", {})),
-        }
-        parts = {name: seed[name] for name in ("template_id", "channel", "subject")}
-        check_template(
-            MessageTemplate(**parts, body_text=seed["body_text"], body_html=seed["body_html"])
+        template = MessageTemplate(
+            template_id=path.stem,
+            channel=document["channel"],
+            subject=document.get("subject"),
+            body_text=document["body_text"].strip(),
+            body_html=document.get("body_html", "").strip() or None,
+            body_markdown=document.get("body_markdown", "").strip() or None,
+            provider_template=document.get("provider_template", {}),
         )
-        seeds.append(seed)
+        check_template(template)
+        seeds.append(
+            {
+                **{item.name: getattr(template, item.name) for item in fields(template)},
+                "description": document["description"],
+                "provider_template": Jsonb(template.provider_template),
+            }
+        )
     return seeds
 
 
