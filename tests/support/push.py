@@ -86,7 +86,7 @@ def pushalert(port: int, *, api_key: str = "k3y", **settings: Any) -> Channel:
     """Open PushAlert at a stand-in."""
     where = {"base_url": f"http://127.0.0.1:{port}", **settings}
     credential = Credential("tenant_a", "push", "pushalert", where, {"api_key": api_key})
-    return open_channel(credential, tools())
+    return open_channel(credential, tools(8))
 
 
 def message(number: int = 1, *targets: str, **changes: Any) -> Message:

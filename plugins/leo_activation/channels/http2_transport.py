@@ -13,6 +13,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
@@ -131,6 +132,8 @@ class Http2Connection(asyncio.Protocol):
         """
         if self._loop.time() - self._heard_at > _IDLE_SECONDS and not self._exchanges:
             self.leave()
+        if self._transport is None or self._transport.is_closing():
+            self.is_leaving = True
         settings = self._h2.remote_settings
         window = min(self._h2.outbound_flow_control_window, settings.initial_window_size)
         return (
@@ -168,10 +171,8 @@ class Http2Connection(asyncio.Protocol):
         is_mute = self._heard_at < self._exchanges[number].begun_at
         self.is_leaving = self.is_leaving or is_mute
         self._end(number)
-        try:
+        with suppress(H2Error):
             self._h2.reset_stream(number, ErrorCodes.CANCEL)
-        except H2Error:
-            return
         self._flush_soon()
 
     def data_received(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import ssl
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leo_activation.channels import http2_transport
 from leo_activation.channels.base import (
     Channel,
     Message,
@@ -36,7 +38,12 @@ from leo_activation.channels.fcm_channel import (
 )
 from leo_activation.channels.push_devices import MOST_DEVICES, merge
 from leo_activation.channels.registry import PROVIDERS
-from leo_activation.channels.transport import Reply, retry_after_seconds
+from leo_activation.channels.transport import (
+    AnswerLostError,
+    NotProcessedError,
+    Reply,
+    retry_after_seconds,
+)
 from leo_activation.errors import ConfigurationError
 from sandbox.fcm.payload import check
 from tests.support.push import fcm, is_true, message, new_key, service_account, utc_now
@@ -44,6 +51,10 @@ from tests.support.sandboxes import Sandbox, fcm_server, free_port
 
 NOW = datetime(2026, 11, 23, 3, 0, tzinfo=UTC)
 T = TypeVar("T")
+# RFC 9113, 6.5, 6.7, 6.8: empty settings; a ping; a goodbye that takes no stream.
+SETTINGS_FRAME = bytes.fromhex("000000040000000000")
+PING_FRAME = bytes.fromhex("0000080600000000000102030405060708")
+GOAWAY_FRAME = bytes.fromhex("0000080700000000000000000000000000")
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +323,7 @@ def test_wherever_the_connection_breaks_no_claim_is_wrong(
     # What an earlier round left on its way must not be taken for a message of this one.
     first = next(ROUNDS) * 100
     messages = [message(number) for number in range(first, first + 30)]
-    outcomes = send(lambda: fcm(running.port, http_version=http_version), *messages)
+    outcomes = send(lambda: fcm(running.port, http_version=http_version, concurrency=8), *messages)
     recorded = Counter(record["label"] for record in running.received())
     for sent, outcome in zip(messages, outcomes, strict=True):
         assert is_true(outcome, recorded[sent.delivery_id.hex]), (sent.targets, outcome)
@@ -378,6 +389,79 @@ def test_large_messages_wait_for_the_servers_window(provider: Sandbox) -> None:
     outcomes = send(lambda: fcm(provider.port, connections=1), *messages)
     assert {outcome.reaction for outcome in outcomes} == {Reaction.ACCEPTED}
     assert len(provider.received()) == 150
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("_REQUESTS_PER_CONNECTION", 7), ("_IDLE_SECONDS", 0.05)]
+)
+def test_connections_are_renewed_without_losing_a_message(
+    provider: Sandbox, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+) -> None:
+    monkeypatch.setattr(http2_transport, limit, value)
+
+    async def work(channel: Channel) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        for first in range(0, 50, 10):
+            sends = (channel.send(message(number)) for number in range(first, first + 10))
+            outcomes += await asyncio.gather(*sends)
+            # Let the connection grow old.
+            await asyncio.sleep(0.06)
+        return outcomes
+
+    outcomes = use(lambda: fcm(provider.port), work)
+    assert {outcome.reaction for outcome in outcomes} == {Reaction.ACCEPTED}
+    assert len(provider.received()) == 50
+
+
+def test_a_provider_that_starts_again_gets_the_next_message(tmp_path: Path) -> None:
+    with fcm_server(tmp_path) as provider:
+
+        async def work(channel: Channel) -> list[Outcome]:
+            first = await channel.send(message(1))
+            await asyncio.to_thread(provider.stop, kill=True)
+            down = await channel.send(message(2))
+            await asyncio.to_thread(provider.start)
+            return [first, down, await channel.send(message(2))]
+
+        first, down, again = use(lambda: fcm(provider.port), work)
+        assert first.reaction is Reaction.ACCEPTED
+        # The end of the connection may or may not be known yet.
+        assert down.reaction in (Reaction.RETRY, Reaction.UNKNOWN)
+        assert again.reaction is Reaction.ACCEPTED
+        assert len(provider.received()) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    pieces=st.lists(
+        st.binary(max_size=40) | st.sampled_from([SETTINGS_FRAME, GOAWAY_FRAME, PING_FRAME]),
+        max_size=6,
+    )
+)
+def test_rubbish_from_a_server_is_never_taken_for_an_answer(pieces: list[bytes]) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(SETTINGS_FRAME)
+        await reader.readuntil(b"rid")
+        writer.write(b"".join(pieces))
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+        writer.close()
+
+    async def run() -> Reply:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        transport = http2_transport.Http2Transport(f"http://127.0.0.1:{port}/send", 1)
+        async with server:
+            try:
+                deadline = asyncio.get_running_loop().time() + 20
+                return await transport.post({"content-type": "x"}, b"rid", deadline)
+            finally:
+                await transport.close()
+
+    goodbye = GOAWAY_FRAME in pieces
+    with pytest.raises((AnswerLostError, NotProcessedError)) as caught:
+        asyncio.run(run())
+    assert goodbye or caught.type is AnswerLostError
 
 
 def test_a_server_that_speaks_only_http_1_stops_the_channel(provider: Sandbox) -> None:

@@ -187,7 +187,7 @@ CUTS = st.fixed_dictionaries(
 @pytest.mark.invariant(2)
 @settings(max_examples=20, deadline=None)
 @given(rules=st.lists(CUTS, min_size=1, max_size=3), first=st.integers(1, 10**9))
-def test_wherever_the_connection_breaks_no_claim_is_wrong(
+def test_wherever_pushalert_hangs_up_no_claim_is_wrong(
     running: Sandbox, rules: list[dict[str, Any]], first: int
 ) -> None:
     running.faults(*rules)
