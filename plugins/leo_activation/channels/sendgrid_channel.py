@@ -21,7 +21,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -52,6 +53,9 @@ from leo_activation.errors import ConfigurationError
 _MOST_PERSONALIZATIONS = 1000
 # What stands in the shared content for each message's own; no author writes these by chance.
 _TEXT_TAG, _HTML_TAG = "[%leo-text%]", "[%leo-html%]"
+# Of the time for a request, what a message may wait until a connection is free.
+_SHARE_IN_QUEUE = 0.25
+_NOT_SENT = Outcome(Reaction.DEFER, "released", "not sent yet: the channel was busy or closed")
 # No documented wait is longer; a later reset is a misread one.
 _LONGEST_WAIT = 86_400.0
 _ERRORS_KEPT = 5
@@ -70,9 +74,9 @@ _NAMED = re.compile(r"personalizations\.([0-9]{1,6})(?![0-9])")
 class SendGridSettings:
     """How to reach SendGrid, as whom, and how to fill a request.
 
-    :param batch_size: most messages a request, 1 to 1000. With fewer sends at once (the dispatcher's
-        setting ``concurrency``) no request is ever full; with twice as many one fills while another
-        is on its way.
+    :param batch_size: most messages a request, 1 to 1000. With fewer sends at once (setting
+        ``concurrency`` of the dispatcher) no request is ever full; with twice as many one fills
+        while another is on its way.
     :param gather_seconds: how long a message waits for company.
     :param parallel_requests: most requests at once.
     :param substitution_bytes: above this a message of ours gets a request of its own. Uncertain:
@@ -90,7 +94,7 @@ class SendGridSettings:
     timeout_seconds: float = 20.0
     batch_size: int = 100
     gather_seconds: float = 0.005
-    parallel_requests: int = 8
+    parallel_requests: int = 16
     sandbox_mode: bool = False
     asm_group_id: int | None = None
     substitution_bytes: int = 10_000
@@ -378,27 +382,31 @@ class SendGridChannel:
         :param hints: whether to believe the places that the refusal names. Once: a server that
             names one place at a time would cost a request for each.
         """
-        # Who gave up waiting has an unknown outcome already; such a message leaves no more.
-        waiting = [item for item in items if not item.answer.done()]
-        if not waiting:
-            return
-        outcome, fields = await self._post(waiting)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(_SHARE_IN_QUEUE * self._settings.timeout_seconds):
+                    client = await stack.enter_async_context(self._clients.borrow())
+            except TimeoutError:
+                _answer(items, _NOT_SENT)
+                return
+            # Who gave up waiting has an unknown outcome already; such a message leaves no more.
+            waiting = [item for item in items if not item.answer.done()]
+            if not waiting:
+                return
+            outcome, fields = await self._post(client, waiting)
         if len(waiting) == 1 or not _is_divisible(outcome, fields):
-            for item in waiting:
-                if not item.answer.done():
-                    item.answer.set_result(outcome)
+            _answer(waiting, outcome)
             return
         parts = _divide(waiting, _places(fields) if hints else frozenset())
         await asyncio.gather(*(self._deliver(part, hints=False) for part in parts))
 
-    async def _post(self, items: list[_Item]) -> tuple[Outcome, list[str]]:
+    async def _post(
+        self, client: httpx.AsyncClient, items: list[_Item]
+    ) -> tuple[Outcome, list[str]]:
         """Send one request; return its outcome and the fields that a refusal names."""
         payload = build_payload([item.draft for item in items])
         try:
-            async with self._clients.borrow() as client:
-                answer = await client.post(
-                    "/v3/mail/send", json=payload, headers=self._authorisation
-                )
+            answer = await client.post("/v3/mail/send", json=payload, headers=self._authorisation)
         except httpx.HTTPError as error:
             return _lost(error), []
         try:
@@ -418,13 +426,16 @@ class SendGridChannel:
         """Send nothing more, hear what was sent, give up all connections."""
         for batch in self._gathering.values():
             batch.timer.cancel()
-            for item in batch.items.values():
-                if not item.answer.done():
-                    detail = "not sent: the channel was closed"
-                    item.answer.set_result(Outcome(Reaction.DEFER, "released", detail))
+            _answer(batch.items.values(), _NOT_SENT)
         self._gathering.clear()
         await asyncio.gather(*self._requests)
         await self._clients.close()
+
+
+def _answer(items: Iterable[_Item], outcome: Outcome) -> None:
+    for item in items:
+        if not item.answer.done():
+            item.answer.set_result(outcome)
 
 
 def _lost(error: httpx.HTTPError) -> Outcome:

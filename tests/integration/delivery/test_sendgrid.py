@@ -230,20 +230,23 @@ def test_what_cannot_be_written_never_leaves_and_spoils_no_batch(provider: Sandb
 @given(
     size=st.integers(1, 60),
     bad=st.sets(st.integers(0, 59)),
-    names_places=st.booleans(),
+    places=st.sampled_from(["named", "hidden", "wrong"]),
     status_413=st.booleans(),
 )
 @pytest.mark.invariant(4)
 def test_exactly_the_bad_ones_of_a_batch_fail_and_everybody_else_is_accepted_once(
-    provider: Sandbox, size: int, bad: set[int], names_places: bool, status_413: bool
+    provider: Sandbox, size: int, bad: set[int], places: str, status_413: bool
 ) -> None:
     provider.call("/messages", "DELETE")
-    extra = {} if names_places else {"field": None}
+    extra = {"named": {}, "hidden": {"field": None}, "wrong": {"field": "personalizations.0.to"}}
     # 413 names nobody, and speaks of the request as a whole.
     stage = {"stage": "send", "code": 413} if status_413 else {"stage": "to", "code": 400}
     patterns = [f"*k{n}@*" if status_413 else f"k{n}@*" for n in sorted(bad)]
     provider.faults(
-        *({"action": "reply", **stage, "match": pattern, "extra": extra} for pattern in patterns)
+        *(
+            {"action": "reply", **stage, "match": pattern, "extra": extra[places]}
+            for pattern in patterns
+        )
     )
     outcomes = send(provider, range(size))
     expected = [Reaction.PERM if n in bad else Reaction.ACCEPTED for n in range(size)]
@@ -280,6 +283,16 @@ def test_who_stops_waiting_before_the_batch_leaves_is_not_sent(provider: Sandbox
         return outcome
 
     assert asyncio.run(give_up()).reaction is Reaction.ACCEPTED
+    assert [m["to"] for m in provider.received()] == ["k1@example.com"]
+
+
+def test_what_finds_no_free_connection_has_not_left_and_comes_again(provider: Sandbox) -> None:
+    provider.faults({"action": "slow", "seconds": 2.0, "times": 1})
+    messages = [letter(n, text="x" * 20_000) for n in (1, 2)]
+    narrow = credential(provider, parallel_requests=1, timeout_seconds=4.0)
+    first, second = asyncio.run(send_all(narrow, messages))
+    assert first.reaction is Reaction.ACCEPTED
+    assert (second.reaction, second.reason) == (Reaction.DEFER, "released")
     assert [m["to"] for m in provider.received()] == ["k1@example.com"]
 
 
