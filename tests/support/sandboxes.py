@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,3 +155,11 @@ def zalo_server(folder: Path, *options: str) -> Iterator[Sandbox]:
         *("--data", str(folder), *options),
     ]
     yield from _running(Sandbox(command, port, port))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that a stand-in does in its own time."""
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in 30 s"
+        time.sleep(0.02)

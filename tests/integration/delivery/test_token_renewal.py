@@ -33,7 +33,7 @@ from leo_activation.paths import PROJECT_ROOT
 from tests.conftest import DatabaseUrls
 from tests.support.campaigns import SECRET_KEY, Campaign, customer, decided_campaign
 from tests.support.renewal_worker import stored_credential
-from tests.support.sandboxes import Sandbox, zalo_server
+from tests.support.sandboxes import Sandbox, wait_until, zalo_server
 
 GRANTS = {
     "tenant_a": {"oa_id": "2001", "refresh_token": "refresh-a", "access_token": "access-a"},
@@ -492,9 +492,11 @@ def test_a_process_that_ends_during_the_exchange_pauses_the_channel(
             await asyncio.sleep(0.01)
         asked.cancel()
 
-    zalo.faults({"stage": "oauth", "action": "slow", "seconds": 5})
+    zalo.faults({"stage": "oauth", "action": "slow", "seconds": 3})
     # The loop ends, and cancels what still runs in it.
     asyncio.run(run())
+    # Rightly so: the token is used up a little later.
+    wait_until(lambda: zalo.call("/oauth")["refreshes"] == 1)
     assert state(runtime_conn)["status"] == "paused"
     assert "interrupted" in state(runtime_conn)["status_reason"]
 

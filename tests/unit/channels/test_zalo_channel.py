@@ -29,7 +29,7 @@ from leo_activation.channels.zalo_channel import ZaloChannel
 from leo_activation.channels.zalo_codes import CODES, OA_MESSAGE_CODES, TEMPLATE_MESSAGE_CODES
 from leo_activation.errors import ConfigurationError, RenewalError
 from sandbox.zalo import codes as documented
-from tests.support.sandboxes import Sandbox, free_port, zalo_server
+from tests.support.sandboxes import Sandbox, free_port, wait_until, zalo_server
 
 DELIVERY = UUID("12345678-1234-8234-8234-123456789abc")
 PHONE = "84987654321"
@@ -303,6 +303,8 @@ def test_a_slow_answer_is_unknown(zalo: Sandbox) -> None:
     zalo.faults({"action": "slow", "seconds": 2})
     [outcome] = send(zalo, timeout_seconds=0.5)
     assert (outcome.reaction, outcome.reason) == (Reaction.UNKNOWN, "no_answer")
+    # Rightly so: it does arrive.
+    wait_until(lambda: len(zalo.received()) == 1)
 
 
 def test_server_errors_can_be_taken_for_unknown(zalo: Sandbox) -> None:
