@@ -25,9 +25,12 @@ CONVERTED_2018 = {
 
 # "/", ";", "," and "|" separate numbers; a note in brackets belongs to none of them.
 _SEPARATORS = re.compile(r"[/;,|\n]|\s+-\s+|\bhoặc\b|\bvà\b", re.IGNORECASE)
-_NOTE = re.compile(r"\([^()0-9]*[^\W\d_][^()0-9]*\)")
+_NOTE = re.compile(r"\([^()0-9]*\)")
 _FLOAT = re.compile(r"[0-9]+\.0")
 _ALLOWED = re.compile(r"\+?[0-9 ().\-]+")
+# What is longer is no phone number, and no cell of them; reading it would only take time.
+MAX_NUMBER = 100
+MAX_CELL = 1_000
 
 _KINDS = {
     PhoneNumberType.FIXED_LINE: "a landline, not a mobile number",
@@ -47,6 +50,8 @@ def normalise_mobile(text: str) -> str:
     :param text: one number as somebody typed it.
     :raises PhoneError: when it is none, with the reason.
     """
+    if len(text) > MAX_NUMBER:
+        raise PhoneError(f"{len(text)} characters are no phone number")
     cleaned = _clean(text)
     if _FLOAT.fullmatch(cleaned):
         # A spreadsheet that read the column as numbers: "987654321.0".
@@ -58,6 +63,8 @@ def normalise_mobile(text: str) -> str:
     national = _national(cleaned)
     if len(national) == 10 and national[:3] in CONVERTED_2018:
         national = CONVERTED_2018[national[:3]] + national[3:]
+    if not 7 <= len(national) <= 10:
+        raise PhoneError(f"{len(national)} digits cannot be a Vietnamese number")
     problem = _problem(national)
     if problem:
         raise PhoneError(problem)
@@ -69,6 +76,8 @@ def mobile_numbers(cell: str) -> tuple[list[str], list[str]]:
 
     :returns: the canonical numbers in order, and a reason for each part that is none.
     """
+    if len(cell) > MAX_CELL:
+        return [], [f"{len(cell)} characters are no cell of phone numbers"]
     numbers: list[str] = []
     problems: list[str] = []
     for part in _parts(cell):
@@ -83,9 +92,15 @@ def mobile_numbers(cell: str) -> tuple[list[str], list[str]]:
 
 
 def _parts(cell: str) -> Iterator[str]:
-    for part in _SEPARATORS.split(_NOTE.sub(" ", unicodedata.normalize("NFKC", cell))):
+    folded = unicodedata.normalize("NFKC", cell)
+    for part in _SEPARATORS.split(_NOTE.sub(_drop_words, folded)):
         if part.strip():
             yield part
+
+
+def _drop_words(note: re.Match[str]) -> str:
+    """Return nothing of a note in words, and all of brackets that hold none."""
+    return " " if any(char.isalpha() for char in note[0]) else note[0]
 
 
 def _clean(text: str) -> str:
@@ -115,8 +130,6 @@ def _national(text: str) -> str:
 @lru_cache(maxsize=65_536)
 def _problem(national: str) -> str | None:
     """Return why the digits are no mobile number, or None when they are one."""
-    if not 7 <= len(national) <= 10:
-        return f"{len(national)} digits cannot be a Vietnamese number"
     number = phonenumbers.PhoneNumber(country_code=84, national_number=int(national))
     if len(str(number.national_number)) != len(national):
         return "it is no number in use"
