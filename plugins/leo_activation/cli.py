@@ -22,6 +22,9 @@ COMMANDS = {
     "db": "leo_activation.commands.db",
     "trace": "leo_activation.commands.trace",
     "tenant": "leo_activation.commands.tenant",
+    "campaign": "leo_activation.commands.campaign",
+    "channel": "leo_activation.commands.channel",
+    "suppression": "leo_activation.commands.suppression",
     "dispatch": "leo_activation.commands.dispatch",
 }
 
