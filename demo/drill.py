@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,8 +27,9 @@ from demo.airflow_client import AirflowClient, AirflowError
 from demo.progress import Steps, open_console
 from demo.run import run_campaign
 from demo.state import ports as remembered_ports
-from demo.summary import MailCheck
+from demo.summary import ProviderCheck
 from demo.supervision import Supervisor, marked_processes
+from demo.wishes import LARGE, WISHES
 from leo_activation.database import connect, tenant_transaction
 from leo_activation.errors import LeoError
 from leo_activation.queries import load_queries
@@ -37,7 +38,7 @@ from leo_activation.settings import role_url
 from sandbox.postgres import EmbeddedPostgres
 
 Kill = Callable[[Mapping[str, Any]], int | None]
-TENANT = "cua-hang-lon"
+TENANT = LARGE
 SEGMENT = "vip"
 # Slows the mail server so that a campaign takes long enough to be hit in the middle.
 SECONDS_A_MAIL = 0.15
@@ -171,12 +172,10 @@ def strike_campaign(steps: Steps, client: AirflowClient, strike: Strike) -> Toll
         run_campaign(
             steps,
             client,
-            TENANT,
+            replace(WISHES[0], code=code),
             watch=striker.look,
             title=f"kill -9 {strike.part} during {strike.moment}",
             segment=SEGMENT,
-            campaign_code=code,
-            channels=["email"],
             needs_approval=False,
         )
     except AirflowError as failure:
@@ -201,7 +200,7 @@ def count(code: str) -> tuple[dict[str, int], dict[str, int]]:
     return dict(accounting or {}), {row["status"]: row["messages"] for row in rows}
 
 
-def show(console: Console, tolls: Sequence[Toll], mail: MailCheck) -> None:
+def show(console: Console, tolls: Sequence[Toll], mail: ProviderCheck) -> None:
     """Print the table."""
     table = Table(title="kill -9 in the middle of a campaign", title_justify="left")
     for name in ("part", "killed during", "campaign", "s", "members", "sent", "unknown"):
@@ -238,7 +237,7 @@ def main() -> int:
         with slow_mail(at["smtp"]):
             tolls = [strike_campaign(steps, client, strike) for strike in STRIKES]
     with closing(connect(role_url("runtime"), application_name="drill")) as connection:
-        mail = MailCheck.read(connection, at["smtp"])
+        mail = ProviderCheck.read(connection, "email", at["smtp"])
     show(console, tolls, mail)
     problems = mail.problems()
     for problem in problems:

@@ -23,7 +23,7 @@ from leo_activation.settings import role_url
 
 TENANTS = {"cua-hang-lon": "Cửa hàng lớn", "cua-hang-mau": "Cửa hàng mẫu"}
 AIRFLOW_USERS = {"admin": "admin", "marketer": "user"}
-STAND_INS = ("arangodb", "smtp", "telegram")
+STAND_INS = ("arangodb", "smtp", "telegram", "zalo", "fcm")
 AIRFLOW = ("airflow-api", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 ALL = (*STAND_INS, "gateway", *AIRFLOW, "reports")
 
@@ -42,6 +42,8 @@ def urls(ports: Mapping[str, int]) -> dict[str, str]:
             "arangodb": "arangodb",
             "smtp": "smtp_http",
             "telegram": "telegram",
+            "zalo": "zalo",
+            "fcm": "fcm",
             "gateway": "gateway",
             "airflow": "airflow",
             "reports": "reports",
@@ -222,7 +224,10 @@ def _stand_ins(ports: Mapping[str, int]) -> Iterable[Service]:
             *("--port", str(ports["smtp"]), "--http-port", str(ports["smtp_http"])),
             *("--data", str(home() / "smtp")),
         ),
-        "telegram": ("--port", str(ports["telegram"]), "--data", str(home() / "telegram")),
+        **{
+            name: ("--port", str(ports[name]), "--data", str(home() / name))
+            for name in ("telegram", "zalo", "fcm")
+        },
     }
     for name in STAND_INS:
         source = digest_of("sandbox/*.py", f"sandbox/{name}/**/*.py")

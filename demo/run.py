@@ -20,7 +20,8 @@ from demo import prepare, processes, services
 from demo.airflow_client import AirflowClient, AirflowError
 from demo.progress import Say, Steps, open_console
 from demo.state import ports as remembered_ports
-from demo.summary import CAMPAIGN_CODE, INSTRUCTION, Summary
+from demo.summary import Summary
+from demo.wishes import WISHES, Wish
 from leo_activation.secret_store import ensure_secret
 
 Watch = Callable[[Sequence[Mapping[str, Any]]], None]
@@ -66,7 +67,7 @@ def bring_up(steps: Steps) -> dict[str, int]:
         prepare.start_postgres(say, environment)
     with steps.step("Schema, roles, row level security") as say:
         prepare.apply_schema(say)
-    with steps.step("Stand-ins: ArangoDB, SMTP, Telegram") as say:
+    with steps.step("Stand-ins: ArangoDB, SMTP, Telegram, Zalo, FCM") as say:
         ports = services.start((*processes.STAND_INS, "reports"), notify=say)
     with steps.step("Tenants, templates, credentials") as say:
         prepare.seed_tenants(say, ports)
@@ -99,8 +100,8 @@ def _start_airflow(steps: Steps) -> None:
         services.start(processes.AIRFLOW, notify=say)
 
 
-def run_dags(steps: Steps, client: AirflowClient) -> dict[str, str]:
-    """Run the DAGs over REST; returns the campaign's run id by tenant."""
+def run_dags(steps: Steps, client: AirflowClient) -> dict[Wish, str]:
+    """Run the DAGs over REST; returns the run id of each wish."""
     with steps.step("Airflow has read the DAGs"):
         client.wait_for_dags(DAGS)
         built = {run["dag_run_id"] for run in client.runs("segments_build")}
@@ -110,11 +111,14 @@ def run_dags(steps: Steps, client: AirflowClient) -> dict[str, str]:
         client.wait("profiles_ingest", run_id, seconds=300, watch=_watch(say))
     with steps.step("segments_build: dbt build, on the asset") as say:
         client.wait("segments_build", _new_run(client, built), seconds=300, watch=_watch(say))
-    with ThreadPoolExecutor(max_workers=len(processes.TENANTS)) as pool:
+    with ThreadPoolExecutor(max_workers=len(WISHES)) as pool:
         started = {
-            tenant: pool.submit(run_campaign, steps, client, tenant) for tenant in processes.TENANTS
+            wish: pool.submit(
+                run_campaign, steps, client, wish, title=f"campaign_run: {wish.tenant} {wish.code}"
+            )
+            for wish in WISHES
         }
-    return {tenant: future.result() for tenant, future in started.items()}
+    return {wish: future.result() for wish, future in started.items()}
 
 
 def _new_run(client: AirflowClient, known: set[str]) -> str:
@@ -134,25 +138,25 @@ def _new_run(client: AirflowClient, known: set[str]) -> str:
 def run_campaign(
     steps: Steps,
     client: AirflowClient,
-    tenant: str,
+    wish: Wish,
     *,
     watch: Watch = lambda _tasks: None,
-    title: str = "campaign_run",
+    title: str,
     **changes: Any,
 ) -> str:
-    """Run the campaign for one tenant and approve it; returns the run id.
+    """Run a campaign and approve it; returns the run id.
 
     :param watch: gets the task instances at every look.
-    :param changes: fields of the form that differ from the demonstration's.
+    :param changes: fields of the form that differ from what the wish says.
     """
     form = {
-        "tenant": tenant,
+        "tenant": wish.tenant,
         "segment": SEGMENT,
-        "instruction": INSTRUCTION,
-        "campaign_code": CAMPAIGN_CODE,
-        "channels": ["email", "telegram"],
+        "instruction": wish.instruction,
+        "campaign_code": wish.code,
+        "channels": [wish.channel],
     }
-    with steps.step(f"{title}: {tenant}") as say:
+    with steps.step(title) as say:
         run_id = client.trigger("campaign_run", form | changes)
         watchers: tuple[Watch, ...] = (_watch(say), Approver(client, run_id).look, watch)
 

@@ -17,12 +17,13 @@ from playwright.sync_api import Page, sync_playwright
 from demo.airflow_client import AirflowClient
 from demo.processes import urls
 from demo.state import ports as remembered_ports
-from demo.summary import CAMPAIGN_CODE
+from demo.wishes import WISHES
 from leo_activation.paths import PROJECT_ROOT
 from leo_activation.secret_store import ensure_secret
 
 PICTURES = PROJECT_ROOT / "docs" / "pictures"
-TENANT = "cua-hang-lon"
+WISH = WISHES[0]
+TENANT = WISH.tenant
 SIZE: Any = {"width": 1440, "height": 900}
 
 
@@ -73,7 +74,7 @@ def newest_run(client: AirflowClient) -> str:
         run
         for run in client.runs("campaign_run")
         if run["state"] == "success"
-        and (run["conf"].get("tenant"), run["conf"].get("campaign_code")) == (TENANT, CAMPAIGN_CODE)
+        and (run["conf"].get("tenant"), run["conf"].get("campaign_code")) == (TENANT, WISH.code)
     ]
     if not runs:
         sys.exit("no finished campaign: run `make demo` first")

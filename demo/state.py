@@ -22,6 +22,8 @@ PREFERRED_PORTS = {
     "smtp": 8025,
     "smtp_http": 8026,
     "telegram": 8081,
+    "zalo": 8082,
+    "fcm": 8083,
     "gateway": 8600,
     "airflow": 8080,
     "reports": 8090,

@@ -15,6 +15,7 @@ from rich.table import Table
 from demo.airflow_client import AirflowClient
 from demo.processes import TENANTS, reports_folder, urls
 from demo.progress import Steps
+from demo.wishes import Wish
 from leo_activation.campaign_report import (
     CampaignReport,
     describe_outcome,
@@ -29,25 +30,15 @@ from leo_activation.secret_store import ensure_secret
 from leo_activation.settings import role_url
 
 FEWEST_SEGMENTS = 8
-CAMPAIGN_CODE = "tri-an-vip"
-INSTRUCTION = "Gửi email tri ân nếu là khách VIP"
-EXPECTED_PLAN = [
-    {
-        "name": "check_condition",
-        "arguments": {"attribute": "segments", "operator": "contains", "value": "vip"},
-    },
-    {
-        "name": "send_notification",
-        "arguments": {"channel": "email", "template_id": "tri_an_vip"},
-    },
-]
+# Channel -> stand-in whose records are compared with the ledger, and what it is called.
+WITNESSES = {"email": ("smtp", "Hộp thư"), "zalo": ("zalo", "Zalo")}
 
 
 @dataclass
-class TenantResult:
-    """What one tenant's run has brought."""
+class CampaignResult:
+    """What one campaign has brought."""
 
-    tenant: str
+    wish: Wish
     report: CampaignReport
     accounting: Mapping[str, int]
     segments: list[dict[str, Any]]
@@ -59,13 +50,13 @@ class TenantResult:
 
 @dataclass
 class Summary:
-    """The results of all tenants, and what is wrong with them.
+    """The results of all campaigns, and what is wrong with them.
 
     :param problems: one sentence each; empty when every check holds.
     """
 
-    results: list[TenantResult]
-    mail: MailCheck
+    results: list[CampaignResult]
+    witnesses: list[ProviderCheck]
     ports: Mapping[str, int]
     problems: list[str] = field(default_factory=list)
 
@@ -76,25 +67,28 @@ class Summary:
 
     @classmethod
     def collect(
-        cls, client: AirflowClient, run_ids: Mapping[str, str], ports: Mapping[str, int]
+        cls, client: AirflowClient, run_ids: Mapping[Wish, str], ports: Mapping[str, int]
     ) -> Summary:
-        """Read everything from the database, Airflow and the mail server, and check it."""
+        """Read everything from the database, Airflow and the providers, and check it."""
         with closing(connect(role_url("runtime"), application_name="demo")) as connection:
             results = [
-                read_tenant(connection, client, tenant, run_id)
-                for tenant, run_id in run_ids.items()
+                read_campaign(connection, client, wish, run_id) for wish, run_id in run_ids.items()
             ]
-            mail = MailCheck.read(connection, urls(ports)["smtp"])
-        summary = cls(results, mail, ports)
-        summary.problems = [*mail.problems(), *(p for r in results for p in problems_of(r))]
-        return summary
+            witnesses = [
+                ProviderCheck.read(connection, channel, urls(ports)[WITNESSES[channel][0]])
+                for channel in dict.fromkeys(wish.channel for wish in run_ids)
+            ]
+        problems = [p for witness in witnesses for p in witness.problems()]
+        problems += [p for result in results for p in problems_of(result)]
+        return cls(results, witnesses, ports, problems)
 
     def show(self, console: Console, steps: Steps) -> None:
         """Print figures first, then two journeys, then where to look."""
-        for result in self.results:
-            show_tenant(console, result)
+        for number_of_tenant, result in enumerate(self.results):
+            show_campaign(console, result, with_tenant=number_of_tenant < len(TENANTS))
         show_journeys(console, self.results)
-        self.mail.show(console)
+        for witness in self.witnesses:
+            witness.show(console)
         show_addresses(console, self.ports)
         console.rule()
         for problem in self.problems:
@@ -104,33 +98,35 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class MailCheck:
-    """The mail server's own count against the ledger's.
+class ProviderCheck:
+    """A provider's own count against the ledger's.
 
-    :param received: messages by Message-ID, with how often each came.
+    :param received: messages by the id that we gave them, with how often each came.
     :param sent: ids that the ledger calls sent.
     :param uncertain: ids whose outcome the ledger does not know.
     """
 
+    channel: str
     received: Counter[str]
     sent: frozenset[str]
     uncertain: frozenset[str]
 
     @classmethod
-    def read(cls, connection: Connection, smtp_url: str) -> MailCheck:
-        """Ask the mail stand-in and the ledgers of all tenants."""
-        messages = httpx.get(f"{smtp_url}/messages", timeout=60).json()
+    def read(cls, connection: Connection, channel: str, url: str) -> ProviderCheck:
+        """Ask the stand-in and the ledgers of all tenants."""
+        messages = httpx.get(f"{url}/messages", timeout=60).json()
         received = Counter(message["label"].strip("<>").partition("@")[0] for message in messages)
         ids: dict[str, set[str]] = {"sent": set(), "unknown": set(), "sending": set()}
         for tenant in TENANTS:
             with tenant_transaction(connection, tenant) as cursor:
                 cursor.execute(
                     load_queries("summary").ledger_messages,
-                    {"tenant_id": tenant, "channel": "email"},
+                    {"tenant_id": tenant, "channel": channel},
                 )
                 for row in cursor:
                     ids[row["status"]].add(row["delivery_id"].hex)
-        return cls(received, frozenset(ids["sent"]), frozenset(ids["unknown"] | ids["sending"]))
+        uncertain = frozenset(ids["unknown"] | ids["sending"])
+        return cls(channel, received, frozenset(ids["sent"]), uncertain)
 
     @property
     def repeated(self) -> int:
@@ -142,28 +138,29 @@ class MailCheck:
         found = []
         arrived = set(self.received)
         if self.repeated:
-            found.append(f"the mail server got {self.repeated} messages more than once")
+            found.append(f"{self.channel}: {self.repeated} messages came more than once")
         if lost := self.sent - arrived:
-            found.append(f"{len(lost)} messages are called sent and never reached the server")
+            found.append(f"{self.channel}: {len(lost)} called sent never reached the provider")
         if strange := arrived - self.sent - self.uncertain:
-            found.append(f"{len(strange)} messages reached the server without a ledger row")
+            found.append(f"{self.channel}: {len(strange)} messages are in no ledger row")
         return found
 
     def show(self, console: Console) -> None:
         """Print one line."""
         console.print(
-            f"\n[bold]Hộp thư[/] {number(self.received.total())} thư nhận được, "
-            f"{self.repeated} thư trùng; sổ ghi {number(len(self.sent))} đã gửi, "
+            f"\n[bold]{WITNESSES[self.channel][1]}[/] "
+            f"{number(self.received.total())} tin nhận được, {self.repeated} tin trùng; "
+            f"sổ ghi {number(len(self.sent))} đã gửi, "
             f"{number(len(self.uncertain))} chưa rõ",
             highlight=False,
         )
 
 
-def read_tenant(
-    connection: Connection, client: AirflowClient, tenant: str, run_id: str
-) -> TenantResult:
-    """Read the results of one tenant's run."""
-    queries = load_queries("summary")
+def read_campaign(
+    connection: Connection, client: AirflowClient, wish: Wish, run_id: str
+) -> CampaignResult:
+    """Read the results of one run."""
+    queries, tenant = load_queries("summary"), wish.tenant
     with tenant_transaction(connection, tenant) as cursor:
         wanted: dict[str, Any] = {"tenant_id": tenant, "run_id": run_id}
         row = cursor.execute(load_queries("snapshot").find_by_run, wanted).fetchone()
@@ -173,10 +170,10 @@ def read_tenant(
         accounting = cursor.execute(queries.accounting, wanted).fetchone() or {}
         segments = cursor.execute(queries.segment_sizes, wanted).fetchall()
         sync = cursor.execute(queries.sync_reports, wanted).fetchall()
-        wanted["code"] = CAMPAIGN_CODE
+        wanted["code"] = wish.code
         twice = cursor.execute(queries.customers_written_to_twice, wanted).fetchone() or {}
-    return TenantResult(
-        tenant,
+    return CampaignResult(
+        wish,
         read_report(connection, tenant_id=tenant, snapshot_id=row["snapshot_id"]),
         accounting,
         segments,
@@ -191,30 +188,28 @@ def read_tenant(
     )
 
 
-def problems_of(result: TenantResult) -> list[str]:
-    """Return what is wrong with one tenant's result."""
+def problems_of(result: CampaignResult) -> list[str]:
+    """Return what is wrong with one campaign's result."""
     head, found = result.report.header, []
     if result.accounting["without_outcome"]:
-        found.append(f"{result.tenant}: {result.accounting['without_outcome']} without an outcome")
+        found.append(f"{result.accounting['without_outcome']} members without an outcome")
     if result.accounting["still_open"]:
-        found.append(f"{result.tenant}: {result.accounting['still_open']} members are still open")
+        found.append(f"{result.accounting['still_open']} members are still open")
     if head["verdict"] != "accepted":
-        found.append(f"{result.tenant}: the plan is {head['verdict']}: {head['verdict_reason']}")
-    elif head["plan"] != EXPECTED_PLAN:
-        found.append(f"{result.tenant}: the sentence was understood as {head['plan']}")
+        found.append(f"the plan is {head['verdict']}: {head['verdict_reason']}")
+    elif head["plan"] != result.wish.plan:
+        found.append(f"the sentence was understood as {head['plan']}")
     if result.written_to_twice:
-        found.append(f"{result.tenant}: {result.written_to_twice} customers got the letter twice")
+        found.append(f"{result.written_to_twice} customers got the message twice")
     if len(result.segments) < FEWEST_SEGMENTS:
-        found.append(f"{result.tenant}: only {len(result.segments)} segments")
+        found.append(f"only {len(result.segments)} segments")
     if not result.report.count("sent") and "skipped(already_sent)" not in result.report.totals():
-        found.append(f"{result.tenant}: nothing was sent, now or before")
-    return found
+        found.append("nothing was sent, now or before")
+    return [f"{result.wish.tenant} {result.wish.code}: {problem}" for problem in found]
 
 
-def show_tenant(console: Console, result: TenantResult) -> None:
-    """Print the figures of one tenant."""
-    head = result.report.header
-    console.rule(f"{TENANTS[result.tenant]} · {result.tenant}")
+def show_tenant(console: Console, result: CampaignResult) -> None:
+    """Print what was read and built for the tenant of a campaign."""
     for sync in (row["last_report"] for row in result.sync if row["last_report"]):
         console.print(
             f"Đồng bộ ({sync['mode']}): đọc {number(sync['read'])} hồ sơ trong "
@@ -229,6 +224,17 @@ def show_tenant(console: Console, result: TenantResult) -> None:
         + " · ".join(f"{row['name']} {number(row['size'])}" for row in result.segments),
         highlight=False,
     )
+
+
+def show_campaign(console: Console, result: CampaignResult, *, with_tenant: bool) -> None:
+    """Print the figures of one campaign.
+
+    :param with_tenant: those of its tenant too.
+    """
+    head, wish = result.report.header, result.wish
+    console.rule(f"{TENANTS[wish.tenant]} · {wish.tenant} · {wish.code}")
+    if with_tenant:
+        show_tenant(console, result)
     rate = head["member_count"] / result.decide_seconds if result.decide_seconds else 0
     rows = {
         "Snapshot": f"{head['snapshot_id']} · {head['segment_key']} "
@@ -249,7 +255,7 @@ def show_tenant(console: Console, result: TenantResult) -> None:
     console.print(table, highlight=False)
 
 
-def show_journeys(console: Console, results: list[TenantResult]) -> None:
+def show_journeys(console: Console, results: list[CampaignResult]) -> None:
     """Print the journey of one customer who got the message and of one who was skipped."""
     result = results[-1]
     chosen = {
@@ -261,7 +267,8 @@ def show_journeys(console: Console, results: list[TenantResult]) -> None:
             if ext_id:
                 console.rule("Hành trình")
                 console.print(
-                    journey_table(load_journey(connection, result.tenant, ext_id)), highlight=False
+                    journey_table(load_journey(connection, result.wish.tenant, ext_id)),
+                    highlight=False,
                 )
 
 
@@ -291,4 +298,5 @@ def show_addresses(console: Console, ports: Mapping[str, int]) -> None:
     for page in newest_quality_pages():
         table.add_row("Data Docs", f"{at['reports']}/{page}", "")
     table.add_row("Hộp thư thử", at["smtp"], "")
+    table.add_row("Zalo thử", f"{at['zalo']}/messages", "")
     console.print(table, highlight=False)

@@ -506,12 +506,6 @@ update channel_credential
 set status = 'paused', status_reason = %(reason)s
 where tenant_id = %(tenant_id)s and channel = %(channel)s and status = 'active';
 
--- name: resume_channel
--- A person has looked.
-update channel_credential
-set status = 'active', status_reason = null
-where tenant_id = %(tenant_id)s and channel = %(channel)s;
-
 -- name: next_due
 -- When there will be something to do again: a message that comes due (in the permitted hours), or
 -- a lease that runs out. What waits for a paused template waits for a person: it is counted apart.
@@ -598,21 +592,3 @@ on conflict (tenant_id, template_id) do update
         excluded.channel, excluded.description, excluded.subject, excluded.body_text,
         excluded.body_html, excluded.body_markdown, excluded.provider_template
     );
-
--- name: store_credential
--- The secret is encrypted with a key that the database never keeps.
-insert into channel_credential (tenant_id, channel, provider, settings, secret, rotated_at)
-values (
-    %(tenant_id)s, %(channel)s, %(provider)s, %(settings)s,
-    pgp_sym_encrypt(%(secret)s, %(secret_key)s), now()
-)
-on conflict (tenant_id, channel) do update
-    set
-        provider = excluded.provider, settings = excluded.settings, secret = excluded.secret,
-        rotated_at = now();
-
--- name: load_credential
--- One tenant's way to one provider, decrypted for this call only.
-select provider, settings, pgp_sym_decrypt(secret, %(secret_key)s) as secret, status, status_reason
-from channel_credential
-where tenant_id = %(tenant_id)s and channel = %(channel)s;

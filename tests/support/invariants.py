@@ -6,7 +6,7 @@ A test that attacks one carries ``@pytest.mark.invariant(number)``. Run
 
 from __future__ import annotations
 
-import re
+import ast
 from collections import defaultdict
 from pathlib import Path
 
@@ -56,21 +56,24 @@ INVARIANTS = {
     ),
 }
 
-_MARKED = re.compile(
-    r"^@pytest\.mark\.invariant\((?P<number>\d)\)\n(?:@.*\n(?:[ )\]].*\n)*)*"
-    r"(?:async )?def (?P<name>test_\w+)",
-    re.MULTILINE,
-)
+
+def _numbers(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[int]:
+    """Return the invariants that a test is marked with."""
+    return [
+        int(ast.literal_eval(mark.args[0]))
+        for mark in function.decorator_list
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.invariant"
+    ]
 
 
 def marked_tests() -> dict[int, list[tuple[str, str]]]:
     """Return (file, test) by invariant, read from the sources."""
     found: dict[int, list[tuple[str, str]]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        for match in _MARKED.finditer(text):
-            where = path.relative_to(ROOT).as_posix()
-            found[int(match["number"])].append((where, match["name"]))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                for number in _numbers(node):
+                    found[number].append((path.relative_to(ROOT).as_posix(), node.name))
     return found
 
 

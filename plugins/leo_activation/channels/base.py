@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from leo_activation.errors import LeoError
 
 # What of a provider's answer is worth keeping in the ledger.
 MAX_DETAIL = 500
+MAX_ITEMS = 50
 EVERYTHING = "all"
 
 
@@ -76,11 +78,11 @@ class Message:
     :param text: plain text.
     :param html: HTML of the channel's dialect, or None.
     :param markdown: Telegram's MarkdownV2, or None.
-    :param targets: what the provider is to be given, when a recipient is more than one (the devices
-        of a customer); otherwise the address alone.
+    :param targets: what the provider is to be given when a recipient is more than one address: the
+        devices of a customer.
     :param template_id: the platform's template it was written with.
-    :param provider_template: what the template says for this provider: its ``id`` there, its ``tag``
-        …; without ``data``.
+    :param provider_template: what the template says for this provider, without ``data``: its ``id``
+        there, its ``tag`` …
     :param data: the provider template's parameters, or a push's ``link``, ``image``, rendered.
     :param campaign_code: for the provider's statistics; no personal data.
     :param unsubscribe_url: HTTPS address of the one-click unsubscribe, or None.
@@ -274,8 +276,8 @@ class ChannelTools:
     :param concurrency: how many sends may run at once.
     :param clock: tells the time, with its zone.
     :param uniform: random numbers from 0 to 1, for jitter.
-    :param renew: returns the credential after making sure that it is no longer the stale one that is
-        given; raises :class:`GrantLostError`. One renewal happens however many ask.
+    :param renew: returns the credential after making sure that it is no longer the stale one that
+        is given; raises :class:`GrantLostError`. One renewal happens however many ask.
     """
 
     concurrency: int
@@ -328,11 +330,28 @@ def single_address(
 
 
 def shorten(text: str) -> str:
-    """Cut a provider's words to what the ledger keeps.
+    """Cut a stranger's words to what the ledger keeps and PostgreSQL can store.
 
-    :param text: any text.
+    :param text: any text, with bytes of no known alphabet as lone surrogates.
     """
+    text = text.encode("utf-8", "replace").decode().replace("\x00", "?")
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"
+
+
+def storable(document: Any) -> Any:
+    """Return a provider's answer as JSON that the ledger keeps: every text and list cut.
+
+    :param document: anything that JSON may hold.
+    """
+    if isinstance(document, str):
+        return shorten(document)
+    if isinstance(document, Mapping):
+        return {shorten(str(k)): storable(v) for k, v in list(document.items())[:MAX_ITEMS]}
+    if isinstance(document, (list, tuple)):
+        return [storable(item) for item in document[:MAX_ITEMS]]
+    if isinstance(document, float) and not isfinite(document):
+        return str(document)
+    return document
 
 
 def digest(*parts: str) -> str:

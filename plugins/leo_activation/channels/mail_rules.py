@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from leo_activation.channels.base import InvalidAddressError, Message, shorten
+from leo_activation.channels.base import InvalidAddressError, Message
 
 # Dot-atom of RFC 5321 in ASCII; most servers refuse the rest, and so do these channels.
 _ADDRESS = re.compile(
@@ -76,11 +76,3 @@ def blames_recipient(code: tuple[int, int, int] | None) -> bool:
     :param code: enhanced status code. 5.1.7 and 5.1.8 (RFC 3463) speak of the sender's address.
     """
     return code is not None and code[:2] == (5, 1) and code[2] not in (7, 8)
-
-
-def readable(text: str) -> str:
-    """Cut a stranger's words to what the ledger keeps and can store.
-
-    :param text: any text, with bytes of no known alphabet as lone surrogates.
-    """
-    return shorten(text.encode("utf-8", "replace").decode().replace("\x00", "?"))

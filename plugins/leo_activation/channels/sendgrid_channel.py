@@ -37,12 +37,12 @@ from leo_activation.channels.base import (
     Message,
     Outcome,
     Reaction,
+    shorten,
     single_address,
 )
 from leo_activation.channels.http_clients import NOTHING_LEFT, HttpClients
 from leo_activation.channels.mail_rules import (
     normalise_address,
-    readable,
     require_one_line,
     unsubscribe_fields,
 )
@@ -234,7 +234,7 @@ def classify(
     """
     errors = _errors_of(body)
     words = "; ".join(str(error.get("message", "")) for error in errors)
-    detail = readable(f"SendGrid {status}: {words}" if words else f"SendGrid {status}")
+    detail = shorten(f"SendGrid {status}: {words}" if words else f"SendGrid {status}")
     response: dict[str, Any] = {"status": status, "errors": _kept(errors)}
 
     def outcome(reaction: Reaction, reason: str, retry_after: float | None = None) -> Outcome:
@@ -243,7 +243,7 @@ def classify(
     if 200 <= status < 300:
         number = headers.get("x-message-id")
         if number and (status == 202 or (sandbox_mode and status == 200)):
-            taken = {"status": status, "message_id": readable(number)}
+            taken = {"status": status, "message_id": shorten(number)}
             return Outcome(Reaction.ACCEPTED, provider_message_id=number[:200], response=taken)
         return outcome(Reaction.UNKNOWN, "bad_answer")
     if status == 429:
@@ -270,7 +270,7 @@ def _field_of(error: Mapping[str, Any]) -> str:
 
 def _kept(errors: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [
-        {key: readable(str(error[key])) for key in ("message", "field") if error.get(key)}
+        {key: shorten(str(error[key])) for key in ("message", "field") if error.get(key)}
         for error in errors[:_ERRORS_KEPT]
     ]
 
@@ -330,13 +330,13 @@ class SendGridChannel:
         template = str(message.provider_template.get("id", "d-"))
         if not template.startswith("d-"):
             detail = f"{template!r} is no dynamic template of SendGrid; their ids start with 'd-'"
-            return Outcome(Reaction.STOP_TEMPLATE, "invalid_template", readable(detail))
+            return Outcome(Reaction.STOP_TEMPLATE, "invalid_template", shorten(detail))
         try:
             written = draft(message, self._settings)
         except InvalidAddressError as error:
             return Outcome(Reaction.PERM, "invalid_address", str(error))
         except ValueError as error:
-            return Outcome(Reaction.PERM, "invalid_message", readable(str(error)))
+            return Outcome(Reaction.PERM, "invalid_message", shorten(str(error)))
         item = _Item(written, asyncio.get_running_loop().create_future())
         if written.company is None:
             self._start([item])

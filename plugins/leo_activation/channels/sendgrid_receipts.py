@@ -20,8 +20,9 @@ from leo_activation.channels.base import (
     ReceiptKind,
     SignatureError,
     digest,
+    shorten,
 )
-from leo_activation.channels.mail_rules import normalise_address, readable
+from leo_activation.channels.mail_rules import normalise_address
 from leo_activation.errors import ConfigurationError, LeoError
 
 _FIELDS_KEPT = 30
@@ -95,7 +96,7 @@ def _verifier(credential: Credential) -> EventWebhook:
 def _receipt(event: Any, posted_at: datetime) -> Receipt:
     """Read one event; what cannot be understood is kept as a note."""
     if not isinstance(event, dict):
-        response = {"event": readable(str(event))}
+        response = {"event": shorten(str(event))}
         return Receipt(_digest_of(event), ReceiptKind.NOTED, posted_at, response=response)
     kind, reason, suppress = _meaning(event)
     identity = event.get("sg_event_id")
@@ -107,7 +108,7 @@ def _receipt(event: Any, posted_at: datetime) -> Receipt:
         occurred_at=_moment(event.get("timestamp"), posted_at),
         delivery_id=_delivery(event.get("rid")),
         # Uncertain: the answer's X-Message-Id, then a dot and where it was filtered or received.
-        provider_message_id=readable(number.partition(".")[0]) or None,
+        provider_message_id=shorten(number.partition(".")[0]) or None,
         address=_address(event.get("email")),
         reason=reason,
         suppress=suppress,
@@ -156,7 +157,7 @@ def _address(email: Any) -> str | None:
 def _facts(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event's plain values, cut."""
     return {
-        readable(key): readable(value) if isinstance(value, str) else value
+        shorten(key): shorten(value) if isinstance(value, str) else value
         for key, value in list(event.items())[:_FIELDS_KEPT]
         if isinstance(value, (str, int, bool))
     }

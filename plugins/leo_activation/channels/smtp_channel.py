@@ -28,13 +28,13 @@ from leo_activation.channels.base import (
     Message,
     Outcome,
     Reaction,
+    shorten,
     single_address,
 )
 from leo_activation.channels.mail_rules import (
     blames_recipient,
     enhanced_code,
     normalise_address,
-    readable,
     require_one_line,
     unsubscribe_fields,
 )
@@ -203,8 +203,8 @@ def classify(stage: str, code: int, text: str, greylist_seconds: float = 300.0) 
     """
     enhanced = enhanced_code(text)
     subject = enhanced[1] if enhanced else None
-    response = {"stage": stage, "code": code, "text": readable(text)}
-    detail = readable(f"SMTP {stage}: {code} {text}")
+    response = {"stage": stage, "code": code, "text": shorten(text)}
+    detail = shorten(f"SMTP {stage}: {code} {text}")
 
     def outcome(reaction: Reaction, reason: str, retry_after: float | None = None) -> Outcome:
         return Outcome(reaction, reason, detail, response=response, retry_after=retry_after)
@@ -275,7 +275,7 @@ class SmtpChannel:
         except InvalidAddressError as error:
             return Outcome(Reaction.PERM, "invalid_address", str(error))
         except ValueError as error:
-            return Outcome(Reaction.PERM, "invalid_message", readable(str(error)))
+            return Outcome(Reaction.PERM, "invalid_message", shorten(str(error)))
         async with self._slots:
             start = asyncio.get_running_loop().time()
             try:
@@ -348,7 +348,7 @@ class SmtpChannel:
         return Outcome(
             Reaction.ACCEPTED,
             provider_message_id=_queue_id(answer.message),
-            response={"code": answer.code, "text": readable(answer.message)},
+            response={"code": answer.code, "text": shorten(answer.message)},
         )
 
     async def _recover(self, client: aiosmtplib.SMTP, used: int, error: Exception) -> None:
@@ -379,13 +379,13 @@ class SmtpChannel:
             # The server may have taken the message before the connection went.
             return Outcome(Reaction.UNKNOWN, "no_answer", detail, response=response)
         if (trouble := _tls_trouble(cause)) is not None:
-            detail = readable(f"SMTP {error.stage}: {trouble}")
+            detail = shorten(f"SMTP {error.stage}: {trouble}")
             return Outcome(Reaction.STOP, "tls_refused", detail, response=response)
         if isinstance(cause, OSError):
             return Outcome(Reaction.RETRY, "connection_lost", detail, response=response)
         # What aiosmtplib says of itself: the server offers no STARTTLS, no login that we know.
         return Outcome(
-            Reaction.STOP, "server_incapable", readable(f"{detail}: {cause}"), response=response
+            Reaction.STOP, "server_incapable", shorten(f"{detail}: {cause}"), response=response
         )
 
     async def close(self) -> None:

@@ -37,12 +37,12 @@ from leo_activation.channels.base import (
     ReceiptKind,
     SignatureError,
     digest,
+    shorten,
 )
 from leo_activation.channels.mail_rules import (
     blames_recipient,
     enhanced_code,
     normalise_address,
-    readable,
 )
 from leo_activation.errors import ConfigurationError, LeoError
 
@@ -239,7 +239,7 @@ def _recipients(block: Mail) -> Iterator[str]:
 
 def _field(fields: Mail, name: str) -> str:
     """Return a field on one line, cut; empty when there is none."""
-    return readable(" ".join(str(fields.get(name, ""))[:_LONGEST_FIELD].split()))
+    return shorten(" ".join(str(fields.get(name, ""))[:_LONGEST_FIELD].split()))
 
 
 def _sent_at(mail: Mail, parts: list[Mail]) -> datetime:

@@ -6,7 +6,6 @@ computed so that every order gives the same state (``include/sql/feedback.sql``)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
@@ -15,7 +14,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from leo_activation.channels.base import EVERYTHING, Receipt, ReceiptKind, shorten
+from leo_activation.channels.base import EVERYTHING, Receipt, ReceiptKind, storable
 from leo_activation.channels.registry import spec_of
 from leo_activation.database import Connection, Cursor, tenant_transaction
 from leo_activation.delivery.credentials import read_credential
@@ -234,38 +233,22 @@ def _store(cursor: Cursor, keys: Mapping[str, Any], receipts: Sequence[Receipt])
 
 
 def _row(place: int, receipt: Receipt) -> dict[str, Any]:
-    response = dict(receipt.response)
-    if receipt.suppress_scope != EVERYTHING:
-        response["suppress_scope"] = receipt.suppress_scope
-    if receipt.provider_template_id is not None:
-        response["provider_template_id"] = receipt.provider_template_id
-    row = {
-        "place": place,
+    told = {
         "receipt_id": receipt.receipt_id,
         "kind": receipt.kind,
         "delivery_id": str(receipt.delivery_id) if receipt.delivery_id else None,
         "address": receipt.address,
-        "reason": shorten(receipt.reason),
+        "reason": receipt.reason,
         "occurred_at": receipt.occurred_at.isoformat(),
-        "response": response,
+        "response": receipt.response,
     }
-    return {name: storable(value) for name, value in row.items()}
-
-
-def storable(value: Any) -> Any:
-    """Return JSON that PostgreSQL can keep: no NUL, no half of a surrogate pair, no NaN.
-
-    :param value: JSON as a provider sent it.
-    """
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {storable(str(key)): storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [storable(item) for item in value]
-    return value
+    row = {"place": place, **{name: storable(value) for name, value in told.items()}}
+    # What later reports are compared by; added when the rest has been cut.
+    if receipt.suppress_scope != EVERYTHING:
+        row["response"]["suppress_scope"] = receipt.suppress_scope
+    if receipt.provider_template_id is not None:
+        row["response"]["provider_template_id"] = storable(receipt.provider_template_id)
+    return row
 
 
 def _evidence(keys: Mapping[str, Any], fresh: _Fresh) -> dict[str, Any]:

@@ -26,6 +26,8 @@ from leo_activation.channels.base import (
     Outcome,
     Reaction,
     Recipient,
+    shorten,
+    storable,
 )
 from leo_activation.channels.registry import spec_of
 from leo_activation.database import (
@@ -107,9 +109,9 @@ def enqueue(
 ) -> EnqueueReport:
     """Give every planned send exactly one row: queued, or skipped with the reason.
 
-    Policy is applied here: address present and valid, consent, suppression, frequency cap, permitted
-    hours, and that no earlier run of the campaign has the same message. The same call again changes
-    nothing.
+    Policy is applied here: address present and valid, consent, suppression, frequency cap,
+    permitted hours, and that no earlier run of the campaign has the same message. The same call
+    again changes nothing.
 
     :param cursor: inside the tenant's transaction that also stores the decisions.
     :param now: the time by which messages are judged; the current time when None.
@@ -232,9 +234,9 @@ class Answer:
             "ended_at": self.ended_at.isoformat(),
             "not_before": later.isoformat() if later else None,
             "provider_message_id": self.outcome.provider_message_id,
-            "provider_response": dict(self.outcome.response) or None,
+            "provider_response": storable(self.outcome.response) or None,
             "error_class": self.settlement.error_class,
-            "error": self.settlement.error,
+            "error": self.settlement.error and shorten(self.settlement.error),
             "counts": self.settlement.counts or None,
         }
 
@@ -387,8 +389,7 @@ class Ledger:
         """Claim no more than the account may send; its other dispatchers wait for the answer."""
         await cursor.execute(SQL.lock_rate, {**self._keys, "now": now})
         row = await cursor.fetchone()
-        assert row is not None
-        free_at = max(row["free_at"], now)
+        free_at = max(row["free_at"], now) if row else now
         behind = (free_at - now).total_seconds()
         interval = 1 / self.rate_per_second
         burst = max(BURST_SECONDS, interval)
@@ -542,8 +543,7 @@ class Ledger:
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             await cursor.execute(SQL.next_due, {**self._keys, "now": now})
             row = await cursor.fetchone()
-        assert row is not None
-        return NextDue(row["due_at"], row["paused"])
+        return NextDue(row["due_at"], row["paused"]) if row else NextDue(None, None)
 
     async def complete_tasks(self) -> int:
         """Complete the tasks of which nothing can still be sent."""

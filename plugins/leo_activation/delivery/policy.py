@@ -1,7 +1,7 @@
 """The part of a tenant's settings that says when, and how often, its customers are written to.
 
-The rules themselves are SQL (``quiet_until`` and ``message_policy`` in ``include/schema.sql``), where
-they are asked for every message; here they are checked before they are stored.
+The rules themselves are SQL (``quiet_until`` and ``message_policy`` in ``include/schema.sql``),
+where they are asked for every message; here they are checked before they are stored.
 """
 
 from __future__ import annotations
