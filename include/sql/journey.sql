@@ -1,8 +1,10 @@
 -- name: customer_journey
 -- One customer's whole story in time order, from one statement: who it is, what was bought, which
--- audiences it was frozen into, which campaigns chose it, what was decided and why, what was sent.
+-- audiences it was frozen into, which campaigns chose it, what was decided and why, what was sent
+-- and what providers reported of it.
 -- Events are found by (tenant_id, profile_id), decisions by their event, deliveries by their task,
--- snapshots by the list on the profile: every step has an index to go by.
+-- receipts by their delivery, snapshots by the list on the profile: every step has an index to go
+-- by.
 -- A cause stands before its effect: times come from several clocks, so what follows from something
 -- is ordered no earlier than it, while happened_at stays what was recorded.
 with customer as (
@@ -187,8 +189,32 @@ story as (
             'resolved_by', l.resolved_by
         ) as detail
     from deliveries as l
+    union all
+    select
+        6 as place,
+        'receipt' as kind,
+        r.occurred_at as happened_at,
+        greatest(r.occurred_at, l.happened_at, l.decided_at) as ordered_at,
+        l.campaign_code,
+        l.step,
+        jsonb_build_object(
+            'receipt_id', r.receipt_id,
+            'delivery_id', r.delivery_id,
+            'kind', r.kind,
+            'channel', r.channel,
+            'provider', r.provider,
+            'address', r.address,
+            'reason', r.reason,
+            'received_at', r.received_at,
+            'response', r.response
+        ) as detail
+    from deliveries as l
+    inner join delivery_receipt as r
+        on l.tenant_id = r.tenant_id and l.delivery_id = r.delivery_id
+    where r.kind <> 'noted'
 )
 
 select y.kind, y.happened_at, y.campaign_code, y.detail
 from story as y
-order by y.kind <> 'profile', y.ordered_at, y.place, y.campaign_code, y.step;
+order by
+    y.kind <> 'profile', y.ordered_at, y.place, y.campaign_code, y.step, y.happened_at;

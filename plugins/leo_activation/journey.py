@@ -31,7 +31,8 @@ _JOINERS = "\u200c\u200d"
 class Step:
     """One thing that happened.
 
-    :param kind: ``profile``, ``event``, ``frozen``, ``chosen``, ``decision`` or ``delivery``.
+    :param kind: ``profile``, ``event``, ``frozen``, ``chosen``, ``decision``, ``delivery`` or
+        ``receipt``.
     :param campaign_code: the campaign it belongs to, if any.
     :param detail: everything known about it, as the query names it.
     """
@@ -254,6 +255,31 @@ def _delivery(step: Step) -> Iterator[str]:
         yield f"kết quả do {it['resolved_by']} xác nhận"
 
 
+def _receipt(step: Step) -> Iterator[str]:
+    """Say what the provider reported of a message after it had left."""
+    it = step.detail
+    yield _joined(
+        _RECEIPT_WORDS.get(it["kind"], it["kind"]),
+        it["channel"],
+        it["address"],
+        it["reason"] and f"lý do {it['reason']}",
+        f"theo {it['provider']}",
+    )
+
+
+_RECEIPT_WORDS = {
+    "accepted": "nhà cung cấp đã nhận tin",
+    "delivered": "đã đến nơi",
+    "read": "khách đã đọc",
+    "clicked": "khách đã bấm vào liên kết",
+    "deferred": "nhà cung cấp đang gửi lại",
+    "blocked": "bị từ chối",
+    "bounced": "bị trả lại, địa chỉ không dùng được",
+    "dropped": "nhà cung cấp đã bỏ tin",
+    "complained": "khách báo là thư rác",
+    "unsubscribed": "khách từ chối nhận tin",
+    "resubscribed": "khách đồng ý nhận tin lại",
+}
 _EVENT_WORDS = {
     "purchase": "mua hàng",
     "order-checkout": "đặt hàng",
@@ -268,6 +294,7 @@ _WORDS: Mapping[str, tuple[str, Callable[[Step], Iterator[str]]]] = {
     "chosen": ("Được chọn", _chosen),
     "decision": ("Quyết định", _decision),
     "delivery": ("Gửi tin", _delivery),
+    "receipt": ("Phản hồi", _receipt),
 }
 
 

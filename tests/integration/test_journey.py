@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from leo_activation import cli
+from leo_activation.channels.base import ReceiptKind as K
 from leo_activation.commands import trace
 from leo_activation.database import Connection, tenant_transaction
 from leo_activation.errors import UnknownProfileError, UnknownTenantError
@@ -24,6 +25,7 @@ from tests.support.ledger_builder import (
     Customer,
     build_campaign,
 )
+from tests.support.receipts import receipt, report
 
 # A terminal would clear the screen, turn red, ring, run backwards; rich would read the markup.
 HOSTILE = "\x1b[2J\x1b[31m\x07\x9b31m‮[red]Hoa[/red] :bomb: [link=file:///etc]x[/link]\u2028\r\n<b>"
@@ -105,6 +107,30 @@ def test_each_outcome_is_told_in_words(
         INSTRUCTION,
     ):
         assert told in text
+
+
+def test_what_the_provider_reported_is_told_in_words_after_the_message(
+    campaign: BuiltCampaign, runtime_conn: Connection
+) -> None:
+    delivery_id = campaign.members["KH-SENT"].delivery_id
+    kinds = {
+        K.DELIVERED: "đã đến nơi · email · kh-sent@example.com · theo sendgrid",
+        K.READ: "khách đã đọc",
+        K.BOUNCED: "bị trả lại, địa chỉ không dùng được",
+        K.COMPLAINED: "khách báo là thư rác",
+        K.UNSUBSCRIBED: "khách từ chối nhận tin",
+    }
+    receipts = [receipt(kind, n, delivery_id=delivery_id) for n, kind in enumerate(kinds)]
+    noted = receipt(K.NOTED, 9, delivery_id=delivery_id)
+    report(runtime_conn, [*reversed(receipts), noted], provider="sendgrid")
+    journey = load_journey(runtime_conn, "tenant_a", "KH-SENT")
+    # They are dated before the message, by a clock that is wrong; they stand behind it.
+    assert _kinds(journey)[-6:] == ["delivery", *["receipt"] * 5]
+    assert [step.detail["kind"] for step in journey.of_kind("receipt")] == list(kinds)
+    text = render_text(journey, width=200)
+    for words in kinds.values():
+        assert words in text
+    assert load_journey(runtime_conn, "tenant_b", "KH-SENT").of_kind("receipt") == []
 
 
 def test_causes_stand_before_effects_whatever_the_clocks_say(

@@ -188,6 +188,7 @@ def _campaign(cursor: Cursor, tenant_id: str, code: str, run_id: str) -> dict[st
             "instruction": INSTRUCTION,
             "channels": ["email"],
             "is_advertising": True,
+            "quiet_hours": "hold",
             "created_by": "test",
         },
     ).fetchone()
