@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Extra words for pip, e.g. to take PyTorch from the place of its CPU builds.
 PIP_ARGS ?=
-# Extra words for pytest, e.g. ARGS="tests/unit -k plan".
+# Extra words for pytest, e.g. ARGS="tests/unit -k plan", or for torture, e.g. ARGS="--seed 7".
 ARGS ?=
 
 # The environment is rebuilt when its pins change, and only then.
@@ -16,7 +16,7 @@ SQL_FILES := include/schema.sql include/sql
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup db model demo drill test check format bench stop clean distclean
+.PHONY: help setup db model demo drill torture test check format bench stop clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
@@ -43,6 +43,9 @@ demo: setup ## From nothing to a finished campaign over two tenants, with servic
 
 drill: setup ## Kill scheduler, task, gateway and PostgreSQL during campaigns, and count losses
 	@python -m demo.drill
+
+torture: db ## Kill dispatchers and PostgreSQL 220 times while 20,000 messages go out, and compare
+	@python -m tests.support.torture $(ARGS)
 
 test: db model ## Run every test (ARGS="tests/unit -k plan" narrows it)
 	@python -m pytest $(ARGS)
