@@ -243,6 +243,15 @@ def test_coming_back_lifts_what_the_customer_himself_had_stopped(
     assert len(in_force(admin_conn)) == (not is_lifted)
 
 
+def test_a_bounce_that_meets_the_customers_no_stays_when_he_comes_back(
+    admin_conn: Connection, runtime_conn: Connection
+) -> None:
+    for kind, minutes in ((K.UNSUBSCRIBED, 5), (K.BOUNCED, 3), (K.RESUBSCRIBED, 7)):
+        is_stop = kind is not K.RESUBSCRIBED
+        report(runtime_conn, [receipt(kind, minutes, address="a@example.com", suppress=is_stop)])
+    assert in_force(admin_conn) == [("a@example.com", "bounced")]
+
+
 @pytest.mark.parametrize("reason", ["do_not_call", "person"])
 def test_coming_back_lifts_neither_the_do_not_call_list_nor_a_persons_entry(
     admin_conn: Connection, runtime_conn: Connection, reason: str
@@ -422,7 +431,7 @@ def state_after(connection: Connection, batches: Sequence[Sequence[Receipt]]) ->
 
 @given(told=st.lists(_TOLD, max_size=12), seed=st.integers(0, 2**32))
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_no_order_no_repetition_and_no_split_of_the_reports_changes_what_they_come_to(
     feedback_urls: DatabaseUrls,
@@ -431,14 +440,7 @@ def test_no_order_no_repetition_and_no_split_of_the_reports_changes_what_they_co
     seed: int,
 ) -> None:
     receipts = [as_receipt(one, messages) for one in told]
-    chance = random.Random(seed)  # noqa: S311 - an order, no secret
-    shuffled = receipts + chance.choices(receipts, k=chance.randrange(4) if receipts else 0)
-    chance.shuffle(shuffled)
-    batches: list[list[Receipt]] = [[]]
-    for one in shuffled:
-        if chance.random() < 0.5:
-            batches.append([])
-        batches[-1].append(one)
+    batches = disordered(receipts, seed)
     with contextlib.closing(connect(feedback_urls.runtime)) as connection:
         at_once = state_after(connection, [receipts])
         assert state_after(connection, batches) == at_once
@@ -450,6 +452,61 @@ def test_no_order_no_repetition_and_no_split_of_the_reports_changes_what_they_co
         is_proven = any(r.kind in PROOFS for r in mine)
         expected = "sent" if is_proven and status in ("unknown", "retry") else status
         assert row["delivery_status"] == expected
+
+
+def disordered(receipts: list[Receipt], seed: int) -> list[list[Receipt]]:
+    """Return the receipts in any order, some more than once, in batches of any size."""
+    chance = random.Random(seed)  # noqa: S311 - an order, no secret
+    shuffled = receipts + chance.choices(receipts, k=chance.randrange(4) if receipts else 0)
+    chance.shuffle(shuffled)
+    batches: list[list[Receipt]] = [[]]
+    for one in shuffled:
+        if chance.random() < 0.5:
+            batches.append([])
+        batches[-1].append(one)
+    return batches
+
+
+OWN_WORDS = (K.UNSUBSCRIBED, K.BLOCKED)
+HARD = (K.BOUNCED, K.COMPLAINED)
+
+
+@given(
+    told=st.lists(
+        st.tuples(st.sampled_from((K.RESUBSCRIBED, *OWN_WORDS, *HARD)), st.integers(0, 9)),
+        min_size=1,
+        max_size=6,
+    ),
+    seed=st.integers(0, 2**32),
+)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_customers_last_word_holds_whenever_it_arrives(
+    feedback_urls: DatabaseUrls,
+    messages: list[UUID],
+    told: list[tuple[ReceiptKind, int]],
+    seed: int,
+) -> None:
+    receipts = [
+        receipt(kind, minutes, delivery_id=messages[3], suppress=kind is not K.RESUBSCRIBED)
+        for kind, minutes in told
+    ]
+    with contextlib.closing(connect(feedback_urls.runtime)) as connection:
+        state = state_after(connection, disordered(receipts, seed))
+
+    def last(*kinds: ReceiptKind) -> int:
+        return max((minutes for kind, minutes in told if kind in kinds), default=-1)
+
+    said_yes, own_no = last(K.RESUBSCRIBED), last(*OWN_WORDS)
+    is_stopped = last(*HARD) >= 0 or (own_no >= 0 and own_no >= said_yes)
+    assert len(state["stops"]) == is_stopped
+    said_no = last(K.UNSUBSCRIBED, K.COMPLAINED)
+    words = [row["decision"] for row in state["words"]]
+    if max(said_no, said_yes) < 0:
+        assert words == []
+    else:
+        assert words == ["refused" if said_no >= said_yes else "granted"]
 
 
 def by_place(rows: list[dict[str, Any]], ids: Sequence[UUID]) -> list[dict[str, Any]]:
