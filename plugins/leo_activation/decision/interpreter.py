@@ -2,7 +2,8 @@
 
 A plan is read in order. Checks gate the calls that follow them; a check after a send opens a new
 branch; the first branch whose checks all hold runs. Nothing here can fail: a fact that is missing
-or of another type makes its condition false, with the reason in the trace.
+or of another type makes its condition false, with the reason in the trace. The trace holds every
+call of the plan with what went in and what came out, so the outcome can be told from it alone.
 """
 
 from __future__ import annotations
@@ -11,10 +12,14 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from leo_activation.decision.parser import Call
+
+_VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,20 @@ def run_plan(plan: Sequence[Call], facts: Mapping[str, Any]) -> Outcome:
                    for index, call in branch if call.name == "check_condition"}  # fmt: skip
         holds = all(result.holds for result in checked.values())
         if holds:
-            ran, calls, sends = number, _actions(branch), _sends(branch)
+            ran, calls, sends = number, _actions(branch), []
+        minutes, before = 0, Counter[str]()
         for index, call in branch:
             if index in checked:
                 steps.append(_check_step(index, call, checked[index], number))
-            else:
-                result = "runs" if holds else "gated"
-                steps.append(_step(index, call, result, number))
+                continue
+            step = _step(index, call, "runs" if holds else "gated", number)
+            steps.append(step)
+            if holds and call.name == "wait_duration":
+                minutes += _minutes(call)
+                step["after_minutes"] = minutes
+            elif holds and call.name == "send_notification":
+                sends.append(_send(call, before, minutes))
+                step["after_minutes"] = minutes
     reason = None if sends else "condition_false" if plan else "no_decision"
     return Outcome(calls, sends, reason, steps, ran)
 
@@ -98,26 +110,23 @@ def _actions(branch: Sequence[tuple[int, Call]]) -> list[Call]:
     return [call for _, call in branch if call.name != "check_condition"]
 
 
-def _sends(branch: Sequence[tuple[int, Call]]) -> list[Send]:
-    found: list[Send] = []
-    minutes = 0
-    before: Counter[str] = Counter()
-    for _, call in branch:
-        if call.name == "wait_duration":
-            waited = call.arguments.get("minutes")
-            minutes += waited if isinstance(waited, int) and waited > 0 else 0
-        elif call.name == "send_notification":
-            channel = str(call.arguments.get("channel"))
-            template = call.arguments.get("template_id")
-            params = call.arguments.get("params")
-            found.append(
-                Send(
-                    before[channel], channel, str(template),
-                    dict(params) if isinstance(params, Mapping) else {}, minutes,
-                )
-            )  # fmt: skip
-            before[channel] += 1
-    return found
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _minutes(call: Call) -> int:
+    waited = call.arguments.get("minutes")
+    return waited if type(waited) is int and waited > 0 else 0
+
+
+def _send(call: Call, before: Counter[str], minutes: int) -> Send:
+    """Return a message and count it among those before the next one."""
+    channel, template_id = (_text(call.arguments.get(key)) for key in ("channel", "template_id"))
+    params = call.arguments.get("params")
+    known = dict(params) if isinstance(params, Mapping) else {}
+    send = Send(before[channel], channel, template_id, known, minutes)
+    before[channel] += 1
+    return send
 
 
 def _step(index: int, call: Call, result: str, branch: int) -> dict[str, Any]:
@@ -147,14 +156,15 @@ class Verdict:
 
 def evaluate(arguments: Mapping[str, Any], facts: Mapping[str, Any]) -> Verdict:
     """Evaluate one ``check_condition``."""
-    actual = facts.get(str(arguments.get("attribute")))
+    actual = facts.get(_text(arguments.get("attribute")))
     operator, wanted = arguments.get("operator"), arguments.get("value")
     known = actual is not None and actual != ""
     if operator == "exists":
-        return Verdict(known is (wanted is not False), actual)
+        # An empty list is an answer to "is it in there", and none to "is there any".
+        return Verdict((known and actual not in ([], {})) is (wanted is not False), actual)
     if not known:
         return Verdict(holds=False, actual=actual, reason="missing")
-    compare = _COMPARISONS.get(str(operator))
+    compare = _COMPARISONS.get(operator) if isinstance(operator, str) else None
     holds = compare(actual, wanted) if compare else None
     if holds is None:
         return Verdict(holds=False, actual=actual, reason="type")
@@ -164,8 +174,20 @@ def evaluate(arguments: Mapping[str, Any], facts: Mapping[str, Any]) -> Verdict:
 def _number(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    number = Decimal(str(value))
+    # A float by its digits, so that 0.1 is 0.1.
+    number = Decimal(str(value)) if isinstance(value, float) else Decimal(value)
     return number if number.is_finite() else None
+
+
+def day_of(value: Any) -> date | None:
+    """Return the day that a text names, of a moment the day it was in Vietnam."""
+    if not isinstance(value, str) or not value[:4].isdecimal():
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return (moment.astimezone(_VIETNAM) if moment.tzinfo else moment).date()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _key(value: Any) -> Any:
@@ -178,32 +200,36 @@ def _key(value: Any) -> Any:
 def _same(actual: Any, wanted: Any) -> bool | None:
     for kind in (str, bool):
         if isinstance(actual, kind) or isinstance(wanted, kind):
-            both = isinstance(actual, kind) and isinstance(wanted, kind)
-            return _key(actual) == _key(wanted) if both else None
+            if not (isinstance(actual, kind) and isinstance(wanted, kind)):
+                return None
+            days = day_of(actual), day_of(wanted)
+            return days[0] == days[1] if all(days) else bool(_key(actual) == _key(wanted))
     left, right = _number(actual), _number(wanted)
     return None if left is None or right is None else left == right
 
 
-def _ordered(test: Callable[[Decimal, Decimal], bool]) -> Callable[[Any, Any], bool | None]:
+def _ordered(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool | None]:
     def compare(actual: Any, wanted: Any) -> bool | None:
-        left, right = _number(actual), _number(wanted)
+        read = day_of if isinstance(wanted, str) else _number
+        left, right = read(actual), read(wanted)
         return None if left is None or right is None else test(left, right)
 
     return compare
 
 
 def _contains(actual: Any, wanted: Any) -> bool | None:
-    if not isinstance(actual, list | tuple) or not isinstance(wanted, str):
+    if not isinstance(wanted, str):
         return None
-    return _key(wanted) in [_key(item) for item in actual]
+    if isinstance(actual, str):
+        return str(_key(wanted)) in str(_key(actual))
+    return _among(actual, [wanted]) if isinstance(actual, list | tuple) else None
 
 
 def _among(actual: Any, wanted: Any) -> bool | None:
     if not isinstance(wanted, list | tuple):
         return None
-    allowed = [_key(item) for item in wanted]
     members = actual if isinstance(actual, list | tuple) else [actual]
-    return any(_key(item) in allowed for item in members)
+    return any(_same(item, choice) is True for item in members for choice in wanted)
 
 
 def _negated(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from leo_activation.decision.catalogue import Attribute, Catalogue
-from leo_activation.decision.interpreter import Outcome, Send
+from leo_activation.decision.interpreter import Outcome, Send, day_of, split_branches
 from leo_activation.decision.parser import Call
 
 _CHANNELS = {
@@ -15,9 +15,13 @@ _CHANNELS = {
 _OPERATORS = {
     "eq": "bằng", "ne": "khác", "gt": "trên", "gte": "từ", "lt": "dưới", "lte": "không quá",
 }  # fmt: skip
-_UNITS = {"vnd": " ₫", "days": " ngày", "years": " tuổi", "count": "", "month": "", "any": ""}
+_DAY_OPERATORS = {
+    "eq": "vào", "ne": "khác", "gt": "sau", "gte": "từ", "lt": "trước", "lte": "không sau",
+}  # fmt: skip
+_UNITS = {"vnd": " ₫", "days": " ngày", "years": " tuổi"}
 NO_ANSWER = "Không gửi: chưa có quyết định vì cổng AI không trả lời."
 NO_CALL = "Không gửi: chỉ dẫn không yêu cầu gửi tin nào cho khách."
+NOTHING_CHOSEN = "Không gửi: AI không chọn tin nào cho khách này."
 REJECTED = "Không gửi: kết quả của AI không hợp lệ nên không được dùng."
 
 
@@ -36,21 +40,59 @@ def summarise(outcome: Outcome, catalogue: Catalogue) -> str:
 
 
 def describe_plan(plan: Iterable[Call], catalogue: Catalogue) -> list[str]:
-    """Return how the instruction was understood, one line for each call of the plan."""
-    return [_DESCRIBE[call.name](call.arguments, catalogue) for call in plan]
+    """Return how the instruction was understood, one line for each call of the plan.
+
+    The first condition of a later branch begins with "else", since a branch runs only where none
+    before it did; what stands behind a branch without conditions can never run, and says so.
+    """
+    lines: list[str] = []
+    for_everyone = False
+    for number, branch in enumerate(split_branches(list(plan))):
+        for place, (_, call) in enumerate(branch):
+            line = _DESCRIBE[call.name](call.arguments, catalogue)
+            if number and place == 0:
+                line = f"Còn không, {line[:1].lower()}{line[1:]}"
+            lines.append(f"(Không bao giờ chạy) {line}" if for_everyone else line)
+        for_everyone = for_everyone or all(call.name != "check_condition" for _, call in branch)
+    return lines
+
+
+def describe_choice(shown: Mapping[str, Any], catalogue: Catalogue) -> str:
+    """Return the facts by which the model chose for a customer, in words."""
+    parts = []
+    for name, value in shown.items():
+        attribute = _attribute(name, catalogue)
+        found = value if isinstance(value, list) else [value]
+        told = ", ".join(_value(attribute, item) for item in found)
+        parts.append(f"{_label(attribute)}: {told or 'không có'}")
+    return "; ".join(parts)
+
+
+def _attribute(name: Any, catalogue: Catalogue) -> Attribute:
+    return catalogue.attribute(name) or Attribute(str(name), "text", _LABELS.get(name, ""))
+
+
+# Facts that a choice is shown besides those of the catalogue.
+_LABELS = {"reachable": "kênh liên lạc được", "preferred_channel": "kênh ưa thích"}
+
+
+def _label(attribute: Attribute) -> str:
+    return attribute.label or attribute.name
 
 
 def _describe_check(arguments: Mapping[str, Any], catalogue: Catalogue) -> str:
-    attribute = catalogue.attribute(arguments["attribute"]) or Attribute(
-        str(arguments["attribute"]), "text"
-    )
-    label, operator = attribute.label or attribute.name, arguments["operator"]
+    attribute = _attribute(arguments["attribute"], catalogue)
+    label, operator, value = _label(attribute), arguments["operator"], arguments["value"]
     if operator == "exists":
-        return f"Nếu có {label}:"
+        return f"Nếu {'có' if value is not False else 'chưa có'} {label}:"
+    if attribute.name == "segments":
+        no = "không " if operator == "not_contains" else ""
+        return f"Nếu khách {no}thuộc nhóm {_names(attribute, value)}:"
     if operator in ("contains", "not_contains"):
-        negation = "không " if operator == "not_contains" else ""
-        verb = "khách {}thuộc nhóm" if attribute.name == "segments" else label + " {}có"
-        return f"Nếu {verb.format(negation)} «{_value(attribute, arguments['value'])}»:"
+        no = "không " if operator == "not_contains" else ""
+        return f"Nếu {label} {no}có {_names(attribute, value)}:"
+    if isinstance(value, bool):
+        return f"Nếu {label}: {_yes(value is (operator == 'eq'))}:"
     return f"Nếu {label} {_wanted(attribute, arguments)}:"
 
 
@@ -85,52 +127,78 @@ def _message(send: Send, catalogue: Catalogue) -> str:
 def _fact(step: Mapping[str, Any], catalogue: Catalogue) -> str:
     """Return what was found about a condition, in words."""
     arguments, actual = step["arguments"], step.get("actual")
-    attribute = catalogue.attribute(arguments["attribute"]) or Attribute(
-        str(arguments["attribute"]), "text"
-    )
-    label = attribute.label or attribute.name
+    attribute = _attribute(arguments["attribute"], catalogue)
+    label = _label(attribute)
     if step.get("reason") == "missing":
         return f"không rõ {label} của khách"
     if step.get("reason") == "type":
         return f"{label} của khách không so sánh được"
-    if attribute.type == "set":
-        return _membership(attribute, arguments, actual)
     if arguments["operator"] == "exists":
-        return f"{'có' if actual not in (None, '') else 'không có'} {label}"
-    if attribute.type == "boolean":
-        return f"{label}: {'có' if actual else 'không'}"
-    wanted = _wanted(attribute, arguments)
-    return f"{label} là {_value(attribute, actual)} ({_passed(step)} {wanted})"
+        return f"{'có' if actual not in (None, '', [], {}) else 'không có'} {label}"
+    if isinstance(actual, list):
+        return _membership(attribute, step)
+    if isinstance(actual, bool):
+        return f"{label}: {_yes(actual)}"
+    if arguments["operator"] in ("contains", "not_contains"):
+        has = (step["result"] == "true") is (arguments["operator"] == "contains")
+        return f"{label} {'có' if has else 'không có'} {_names(attribute, arguments['value'])}"
+    found, wanted = _value(attribute, actual), _wanted(attribute, arguments)
+    if arguments["operator"] == "eq" and step["result"] == "true":
+        return f"{label} là {found}"
+    return f"{label} là {found} ({_passed(step)} {wanted})"
+
+
+def _yes(value: bool) -> str:
+    return "có" if value else "không"
 
 
 def _passed(step: Mapping[str, Any]) -> str:
     return "đạt" if step["result"] == "true" else "không đạt"
 
 
-def _membership(attribute: Attribute, arguments: Mapping[str, Any], actual: Any) -> str:
-    wanted = arguments["value"] if isinstance(arguments["value"], list) else [arguments["value"]]
-    names = " hoặc ".join(f"«{_value(attribute, item)}»" for item in wanted)
-    member = isinstance(actual, list) and any(item in actual for item in wanted)
-    return f"khách {'thuộc' if member else 'không thuộc'} nhóm {names}"
+def _membership(attribute: Attribute, step: Mapping[str, Any]) -> str:
+    """Say whether a list has what was asked for, whatever the question was."""
+    arguments = step["arguments"]
+    has = (step["result"] == "true") is (arguments["operator"] != "not_contains")
+    names = _names(attribute, arguments["value"])
+    if attribute.name == "segments":
+        return f"khách {'thuộc' if has else 'không thuộc'} nhóm {names}"
+    return f"{_label(attribute)} {'có' if has else 'không có'} {names}"
+
+
+def _names(attribute: Attribute, wanted: Any) -> str:
+    names = wanted if isinstance(wanted, list) else [wanted]
+    return " hoặc ".join(f"«{_value(attribute, item)}»" for item in names)
 
 
 def _wanted(attribute: Attribute, arguments: Mapping[str, Any]) -> str:
-    value = arguments["value"]
+    value, operator = arguments["value"], arguments["operator"]
     if isinstance(value, list):
         return "một trong " + ", ".join(_value(attribute, item) for item in value)
-    return f"{_OPERATORS.get(arguments['operator'], '')} {_value(attribute, value)}".strip()
+    words = _DAY_OPERATORS if day_of(value) else _OPERATORS
+    tail = " trở lên" if operator == "gte" and not isinstance(value, str) else ""
+    return f"{words.get(operator, '')} {_value(attribute, value)}{tail}".strip()
 
 
 def _value(attribute: Attribute, value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:,}".replace(",", ".") + _UNITS[attribute.unit]
+    if isinstance(value, bool):
+        return _yes(value)
+    if isinstance(value, int | float):
+        if attribute.unit == "month":
+            return f"tháng {value}"
+        # Vietnamese writes 1.234,5 where Python writes 1,234.5.
+        grouped = f"{value:,}".translate(str.maketrans(",.", ".,"))
+        return grouped + _UNITS.get(attribute.unit, "")
     label = next((item.label for item in attribute.values if item.name == value), "")
-    return label or str(value)
+    day = day_of(value)
+    return label or (f"{day:%d/%m/%Y}" if day else str(value))
 
 
 def duration(minutes: int) -> str:
-    """Return minutes in words, in the largest unit that divides them."""
-    for size, word in ((1_440, "ngày"), (60, "giờ")):
-        if minutes % size == 0:
-            return f"{minutes // size} {word}"
-    return f"{minutes} phút"
+    """Return minutes in words, in days, hours and minutes."""
+    parts = []
+    for size, word in ((1_440, "ngày"), (60, "giờ"), (1, "phút")):
+        count, minutes = divmod(minutes, size)
+        if count:
+            parts.append(f"{count} {word}")
+    return " ".join(parts) or "0 phút"

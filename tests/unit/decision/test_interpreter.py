@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leo_activation.decision.catalogue import parse_catalogue
 from leo_activation.decision.interpreter import evaluate, run_plan
 from leo_activation.decision.parser import Call
-from tests.support.catalogues import check, send, wait
+from leo_activation.decision.toolset import ToolSpec
+from leo_activation.decision.validation import PlanRejectedError, check_plan
+from tests.support.catalogues import SHOP, check, send, wait
 
 VIP = check("segments", "contains", "vip")
 NOT_VIP = check("segments", "not_contains", "vip")
@@ -128,6 +131,85 @@ def test_any_plan_over_any_facts_has_one_outcome(plan: list[Call], facts: dict[s
     assert all(step["result"] for step in outcome.steps)
     assert {item.step for item in outcome.sends} <= set(range(len(plan)))
     assert run_plan(plan, facts).sends == outcome.sends
+
+
+def told(steps: list[dict[str, Any]]) -> tuple[int | None, list[Any], list[int]]:
+    """Return what a trace alone says ran: the branch, the messages, when each leaves."""
+    branches = sorted({step["branch"] for step in steps})
+    for number in branches:
+        branch = [step for step in steps if step["branch"] == number]
+        checks = [step for step in branch if step["name"] == "check_condition"]
+        if all(step["result"] == "true" for step in checks):
+            sent = [step for step in branch if step["name"] == "send_notification"]
+            return number, [s["arguments"] for s in sent], [s["after_minutes"] for s in sent]
+    return None, [], []
+
+
+@given(st.lists(WILD, max_size=8), st.dictionaries(NAMES, ANYTHING))
+def test_the_trace_alone_explains_the_outcome(plan: list[Call], facts: dict[str, Any]) -> None:
+    outcome = run_plan(plan, facts)
+    branch, sent, minutes = told(outcome.steps)
+    assert branch == outcome.branch
+    assert minutes == [item.after_minutes for item in outcome.sends]
+    assert sent == [call.arguments for call in outcome.calls if call.name == "send_notification"]
+    ran = [step for step in outcome.steps if step["result"] == "runs"]
+    assert [(step["name"], step["arguments"]) for step in ran] == [
+        (call.name, call.arguments) for call in outcome.calls
+    ]
+    for step in outcome.steps:
+        if step["result"] in ("true", "false"):
+            known = step["arguments"].get("attribute")
+            assert step["actual"] is (facts.get(known) if isinstance(known, str) else None)
+
+
+FACTS_BY_TYPE: dict[str, st.SearchStrategy[Any]] = {
+    "set": st.lists(st.text(max_size=4), max_size=3),
+    "text": st.text(min_size=1, max_size=4),
+    "number": st.integers() | st.floats(allow_nan=False, allow_infinity=False),
+    "boolean": st.booleans(),
+    "date": st.dates().map(str) | st.datetimes().map(str),
+}
+VALUES: st.SearchStrategy[Any] = (
+    st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.dates().map(str)
+    | st.lists(st.text(max_size=4), max_size=2)
+)  # fmt: skip
+
+
+@given(st.data(), st.sampled_from(sorted(FACTS_BY_TYPE)), OPERATORS, VALUES)
+def test_a_condition_that_compiles_can_be_compared_with_every_fact_of_its_type(
+    data: st.DataObject, kind: str, operator: str, value: Any
+) -> None:
+    attribute = {"name": "x", "type": kind}
+    spec = ToolSpec(parse_catalogue({**SHOP, "attributes": [attribute]}))
+    condition = check("x", operator, value)
+    try:
+        check_plan(spec, [condition, send()])
+    except PlanRejectedError:
+        return
+    verdict = evaluate(condition.arguments, {"x": data.draw(FACTS_BY_TYPE[kind])})
+    assert verdict.reason is None
+
+
+def test_numbers_of_any_size_are_compared_exactly() -> None:
+    huge = 10**5_000
+    assert evaluate(check("n", "gt", huge).arguments, {"n": huge + 1}).holds
+    assert not evaluate(check("n", "eq", 0.1).arguments, {"n": 0.1 + 1e-16}).holds
+    assert run_plan([send("email", huge)], {}).sends[0].template_id == ""  # type: ignore[arg-type]
+
+
+def test_days_are_compared_as_days_of_vietnam() -> None:
+    late = {"since": "2026-11-30T18:30:00Z"}  # the next morning in Vietnam
+    assert evaluate(check("since", "eq", "2026-12-01").arguments, late).holds
+    assert evaluate(check("since", "gt", "2026-11-30").arguments, late).holds
+    assert not evaluate(check("since", "lte", "2026-11-30").arguments, late).holds
+    assert evaluate(check("since", "gt", "2026-11-30").arguments, {"since": "hôm qua"}).reason
+
+
+def test_an_empty_list_is_known_to_hold_nothing() -> None:
+    nobody: dict[str, Any] = {"segments": []}
+    assert evaluate(NOT_VIP.arguments, nobody).holds
+    assert not evaluate(check("segments", "exists", True).arguments, nobody).holds
+    assert evaluate(check("segments", "exists", False).arguments, nobody).holds
 
 
 @given(st.sampled_from([VIP, check("age", "gt", 5)]), st.dictionaries(NAMES, ANYTHING))
