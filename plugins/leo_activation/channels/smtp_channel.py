@@ -125,7 +125,8 @@ def _header(name: str, value: str) -> str:
     :raises ValueError: the value would start a field of its own.
     """
     require_one_line(name, value)
-    if value.isascii() and len(value) <= _LINE:
+    # "=?" starts an encoded word: a customer's name must not be decoded into something else.
+    if value.isascii() and "=?" not in value and len(value) <= _LINE:
         return value
     return Header(value, "utf-8", header_name=name).encode()
 

@@ -126,6 +126,11 @@ def test_a_vietnamese_subject_arrives_as_it_was_written(subject: str) -> None:
     assert str(parsed(subject=wanted)["Subject"]) == wanted
 
 
+@pytest.mark.parametrize("subject", ["=?utf-8?B?QmNjOiBi?=", "Hi =?x?q?=42?= An"])
+def test_a_name_that_looks_encoded_is_shown_as_it_was_typed(subject: str) -> None:
+    assert str(parsed(subject=subject)["Subject"]) == subject
+
+
 def test_a_line_break_in_a_header_is_refused() -> None:
     for field in ("subject", "address", "unsubscribe_url"):
         with pytest.raises(ValueError, match=r"."):
