@@ -402,6 +402,8 @@ create table if not exists campaign (
     quiet_hours text not null default 'hold',
     -- A message that could not leave so many hours after its time is stale, and fails.
     valid_hours smallint not null default 72,
+    -- The calls that run where the model gives nothing that may run, written by a person.
+    fallback_plan jsonb,
     status text not null default 'active',
     created_by text not null default 'leo',
     created_at timestamptz not null default now(),
@@ -422,10 +424,14 @@ create table if not exists campaign (
 
 alter table campaign add column if not exists quiet_hours text not null default 'hold';
 alter table campaign add column if not exists valid_hours smallint not null default 72;
+alter table campaign add column if not exists fallback_plan jsonb;
 alter table campaign drop constraint if exists campaign_quiet_hours_ck;
 alter table campaign add constraint campaign_quiet_hours_ck check (quiet_hours in ('hold', 'skip'));
 alter table campaign drop constraint if exists campaign_valid_hours_ck;
 alter table campaign add constraint campaign_valid_hours_ck check (valid_hours between 1 and 8760);
+alter table campaign drop constraint if exists campaign_fallback_plan_ck;
+alter table campaign add constraint campaign_fallback_plan_ck
+check (jsonb_typeof(fallback_plan) = 'array' and fallback_plan <> '[]');
 
 create or replace trigger campaign_timestamp
 before update on campaign
@@ -675,6 +681,8 @@ create table if not exists campaign_plan (
     raw_output text,
     -- The validated calls, in order; NULL when the output was rejected.
     plan jsonb,
+    -- The campaign's fallback as it was when the run was compiled; NULL when it had none that fits.
+    fallback_plan jsonb,
     verdict text not null,
     verdict_reason text,
     model text not null,
@@ -699,6 +707,8 @@ create table if not exists campaign_plan (
     check (verdict in ('accepted', 'no_call') or verdict_reason is not null),
     constraint campaign_plan_attempts_ck check (attempts between 1 and 3)
 );
+
+alter table campaign_plan add column if not exists fallback_plan jsonb;
 
 create or replace trigger campaign_plan_append_only
 before update or delete or truncate on campaign_plan
