@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -197,7 +198,10 @@ def count(code: str) -> tuple[dict[str, int], dict[str, int]]:
         wanted["snapshot_id"] = row["snapshot_id"]
         accounting = cursor.execute(load_queries("summary").accounting, wanted).fetchone()
         rows = cursor.execute(load_queries("campaign").outcome_counts, wanted).fetchall()
-    return dict(accounting or {}), {row["status"]: row["messages"] for row in rows}
+    totals: Counter[str] = Counter()
+    for row in rows:
+        totals[row["status"]] += row["messages"]
+    return dict(accounting or {}), totals
 
 
 def show(console: Console, tolls: Sequence[Toll], mail: ProviderCheck) -> None:

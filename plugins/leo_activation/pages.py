@@ -50,6 +50,8 @@ def snapshot_page(report: CampaignReport, samples: Sequence[Mapping[str, Any]]) 
             head=report.header,
             understood=report.understood(),
             outcomes=report.outcomes,
+            reported=report.reported(),
+            notices=report.notices(),
             samples=samples,
         )
     )
