@@ -1159,6 +1159,11 @@ create table if not exists delivery_receipt (
 create index if not exists delivery_receipt_delivery_idx
 on delivery_receipt (tenant_id, delivery_id) where delivery_id is not null;
 
+-- The last word of a chat or of a provider about a template.
+create index if not exists delivery_receipt_words_idx
+on delivery_receipt (tenant_id, channel, kind, address)
+where kind in ('resubscribed', 'template_stopped', 'template_allowed');
+
 create or replace trigger delivery_receipt_append_only
 before update or delete or truncate on delivery_receipt
 for each statement execute function prevent_change();

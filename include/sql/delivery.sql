@@ -348,14 +348,26 @@ where
 
 -- name: record_outcomes
 -- The end of an attempt, for the worker that holds it. An answer that comes after the lease ran out
--- settles the 'unknown' that it left behind; it never touches a later attempt.
-with answered as (
+-- settles the 'unknown' that it left behind; it never touches a later attempt. Rows are locked in
+-- the order that receipts lock them in, so that the two wait for each other instead of deadlocking.
+with
+answered as (
     select o.*
     from jsonb_to_recordset(%(outcomes)s) as o (
         delivery_id uuid, attempt smallint, status text, ended_at timestamptz,
         not_before timestamptz, provider_message_id text, provider_response jsonb,
         error_class text, error text, counts boolean
     )
+),
+
+locked as (
+    select d.delivery_id
+    from delivery_log as d
+    where
+        d.tenant_id = %(tenant_id)s
+        and d.delivery_id in (select a.delivery_id from answered as a)
+    order by d.delivery_id
+    for no key update
 )
 
 update delivery_log as d
@@ -383,6 +395,7 @@ set
         )
     )
 from answered as a
+inner join locked as l on a.delivery_id = l.delivery_id
 where
     d.tenant_id = %(tenant_id)s
     and d.delivery_id = a.delivery_id

@@ -329,17 +329,17 @@ where
     and s.web_push_ids <> i.web_push_ids || s.web_push_ids;
 
 -- name: inherit_refusals
--- A refusal given under a profile that was merged away is still that person's refusal.
+-- A refusal given under a profile that was merged away is still that person's refusal, whether the
+-- CDP knows of it or only our own ledger of consent (a link in a mail, a receipt).
 insert into ingest_consent (ext_id, channel, decision, evidence)
 select f.survivor, c.channel, 'refused', jsonb_build_object('merged_from', min(f.merged))
 from ingest_family as f
 inner join cdp_profiles as m on f.merged = m.ext_id
 cross join
     lateral (
-        select distinct on (l.channel) l.channel, l.decision
-        from consent as l
-        where l.tenant_id = %(tenant_id)s and l.profile_id = m.profile_id and l.source = 'cdp'
-        order by l.channel asc, l.consent_id desc
+        select k.channel, k.decision
+        from current_consent as k
+        where k.tenant_id = %(tenant_id)s and k.profile_id = m.profile_id
     ) as c
 where
     c.decision = 'refused'

@@ -168,6 +168,23 @@ def test_a_merge_is_noticed_and_the_survivor_keeps_devices_and_refusals(synced: 
     assert consent == {"decision": "refused", "evidence": {"merged_from": source}}
 
 
+def test_a_no_given_by_link_before_a_merge_is_the_survivors_no(synced: Cdp) -> None:
+    source, survivor = some(synced, 2)
+    synced.rows(
+        "insert into consent (tenant_id, profile_id, channel, decision, source)"
+        " select tenant_id, profile_id, 'zalo', 'refused', 'unsubscribe' from cdp_profiles"
+        " where ext_id = %(ext_id)s returning consent_id",
+        ext_id=source,
+    )
+    changes.merge(synced.database, source, survivor)
+    synced.sync("full")
+    decisions = synced.rows(
+        "select decision from current_consent where profile_id = %(id)s and channel = 'zalo'",
+        id=synced.profile(survivor)["profile_id"],
+    )
+    assert decisions == [{"decision": "refused"}]
+
+
 def test_what_a_survivor_inherited_outlives_its_next_save(synced: Cdp) -> None:
     survivor, source = some(synced, 2)
     changes.touch(synced.database, [source], synced.now, receiveEmail=-1,
