@@ -251,6 +251,8 @@ DELIVERY_STEPS = {
     ("unknown", "sent"),
     ("unknown", "failed"),
     ("unknown", "retry"),
+    # A receipt proves that an attempt arrived which had seemed to be refused.
+    ("retry", "sent"),
 }
 SET_TASK = (
     "update agent_task set status = %(s)s::task_status, reasoning_trace = '{}',"
@@ -308,8 +310,9 @@ def test_a_delivery_moves_only_along_its_life(owner: Connection, source: str, ta
 
 
 @pytest.mark.invariant(2)
-def test_an_unknown_outcome_is_settled_by_somebody(owner: Connection) -> None:
-    walk(owner, SET_DELIVERY, ["sending", "unknown"])
+@pytest.mark.parametrize("state", ["unknown", "retry"])
+def test_an_unproven_outcome_is_settled_by_somebody(owner: Connection, state: str) -> None:
+    walk(owner, SET_DELIVERY, ["sending", state])
     owner.execute("update delivery_log set resolved_by = null")
     with pytest.raises(psycopg.errors.CheckViolation, match="settled only by somebody"):
         owner.execute("update delivery_log set delivery_status = 'sent'")
