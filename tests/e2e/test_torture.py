@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,7 +16,7 @@ import pytest
 from tests.support.sandboxes import Sandbox
 from tests.support.torture import torture
 from tests.support.torture_lanes import Lane
-from tests.support.torture_proof import LaneProof, prove
+from tests.support.torture_proof import LaneProof, Outage, prove
 
 MESSAGES, KILLS, SEED = 1_000, 12, 20261123
 
@@ -69,16 +71,27 @@ def row(status: str, error_class: str | None = None, worker: str = "worker-1") -
         "delivery_status": status,
         "error_class": error_class,
         "resolved_by": None,
-        "attempts": [{"worker": f"{worker}@2026-11-23"}],
+        "attempts": [{"worker": f"{worker}@2026-11-23", "started_at": "2026-11-23T08:00:00Z"}],
     }
 
 
 def proof_of(
-    rows: list[dict[str, Any]], records: list[dict[str, Any]], doubts: int = 0
+    rows: list[dict[str, Any]],
+    records: list[dict[str, Any]],
+    doubts: int = 0,
+    outages: Sequence[Outage] = (),
 ) -> LaneProof:
     lane = Lane("tenant_a", "telegram", "bot_api", cast(Sandbox, Provider(records, doubts)))
     members = [{"profile_id": PROFILE, "facts": {"telegram_chat_id": CHAT}}]
-    return prove(lane, members, rows, unknown_before=0, killed={"worker-1"}, most_in_flight=0)
+    return prove(
+        lane,
+        members,
+        rows,
+        unknown_before=0,
+        killed={"worker-1"},
+        outages=outages,
+        most_in_flight=0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,3 +129,22 @@ def test_the_proof_finds_every_kind_of_lie(
         if proof.counts[name]
     }
     assert found == broken
+
+
+@pytest.mark.parametrize(
+    ("starts_after", "lasts", "is_explained"),
+    [(1, 6, True), (-5, 6, True), (1, 3, False), (9, 6, False), (-7, 6, False)],
+)
+def test_only_a_long_outage_during_its_lease_excuses_a_living_worker(
+    starts_after: int, lasts: int, is_explained: bool
+) -> None:
+    attempt_at = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    since = attempt_at + timedelta(seconds=starts_after)
+    proof = proof_of(
+        [row("unknown", "lease_expired", "worker-2")],
+        [RECORD],
+        outages=[(since, since + timedelta(seconds=lasts))],
+    )
+    assert (proof.counts["by_outage"], proof.counts["unexplained"]) == (
+        (1, 0) if is_explained else (0, 1)
+    )

@@ -23,7 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ from tests.support.torture_lanes import (
     running_lanes,
     torture_customer,
 )
-from tests.support.torture_proof import VIOLATIONS, LaneProof, prove, table_of
+from tests.support.torture_proof import VIOLATIONS, LaneProof, Outage, prove, table_of
 from tests.support.torture_worker import Job, work
 
 WORKERS = 3
@@ -208,7 +208,7 @@ class Torturer:
         self.killed: set[str] = set()
         self.kills: Counter[str] = Counter()
         self.regrants = 0
-        self._down: list[float] = []
+        self.outages: list[Outage] = []
 
     def run(self, kills: int) -> None:
         """Kill so many, evenly over the messages; then let the rest go out undisturbed."""
@@ -219,7 +219,8 @@ class Torturer:
             self._act_as_person()
             if number % 20 == 0:
                 self._say(f"{number} kills, {self._open_rows():,} messages open")
-        self._say(f"PostgreSQL was away for {max(self._down, default=0):.1f} s at most")
+        longest = max((until - since for since, until in self.outages), default=timedelta())
+        self._say(f"PostgreSQL was away for {longest.total_seconds():.1f} s at most")
         for lane in self._lanes:
             lane.fired = lane.count_doubts()
             lane.stand_in.faults()
@@ -241,13 +242,16 @@ class Torturer:
     # -- workers ------------------------------------------------------------------------------
 
     def _employ(self, *, everything: bool = False) -> None:
-        """Have as many workers as there should be."""
+        """Have as many workers as there should be.
+
+        :param everything: one more, and new ones dispatch every channel.
+        """
         self._workers = [worker for worker in self._workers if worker.is_alive()]
-        while len(self._workers) < WORKERS:
+        while len(self._workers) < WORKERS + everything:
             self._started += 1
             lanes = self._lanes
             if not everything:
-                lanes = self._chance.sample(lanes, self._chance.randint(3, len(lanes)))
+                lanes = self._chance.sample(lanes, self._chance.randint(2, 6))
             jobs = [
                 Job(lane.tenant_id, self._campaigns[lane.tenant_id].snapshot_id, lane.channel)
                 for lane in lanes
@@ -297,12 +301,12 @@ class Torturer:
     def _kill_postgres(self) -> None:
         """Kill the main process, and start the server again: it recovers from its log."""
         process = int((self._server.data / "postmaster.pid").read_text().splitlines()[0])
+        began = datetime.now(UTC)
         os.kill(process, signal.SIGKILL)
         while psutil.pid_exists(process) and psutil.Process(process).status() != "zombie":
             time.sleep(0.005)
-        began = time.monotonic()
         self._server.start()
-        self._down.append(time.monotonic() - began)
+        self.outages.append((began, datetime.now(UTC)))
 
     def _expire_tokens(self) -> None:
         for lane in self._lanes:
@@ -443,6 +447,7 @@ def torture(
                     campaigns[lane.tenant_id].rows(connection, lane.channel),
                     unknown_before=before[str(lane)],
                     killed=torturer.killed,
+                    outages=torturer.outages,
                     most_in_flight=WORKERS * max(_CONCURRENCIES) * 2,
                 )
                 for lane in lanes
@@ -462,7 +467,12 @@ def main() -> None:
     # Whoever ends this process ends the server and the stand-ins too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console(width=None if sys.stdout.isatty() else 140)
-    report = torture(arguments.messages, arguments.kills, arguments.seed, console.print)
+    started = time.monotonic()
+
+    def say(words: str) -> None:
+        console.print(f"{time.monotonic() - started:6.0f} s  {words}")
+
+    report = torture(arguments.messages, arguments.kills, arguments.seed, say)
     report.show(console)
     sys.exit(1 if report.violations() else 0)
 

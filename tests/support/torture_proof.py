@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,10 @@ from leo_activation.channels.base import AddressError
 from leo_activation.channels.registry import spec_of
 from leo_activation.delivery.ledger import find_recipient
 from tests.support.torture_lanes import Lane
+from tests.support.torture_worker import LEASE_SECONDS
+
+# Since when PostgreSQL was away, and until when.
+Outage = tuple[datetime, datetime]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _SETTLED = ("sent", "failed", "unknown", "skipped")
@@ -29,6 +34,7 @@ COLUMNS = {
     "unknown_before": "unknown, before receipts",
     "unknown": "unknown, after receipts",
     "by_kill": "  because a process was killed",
+    "by_outage": "  because PostgreSQL was away too long",
     "by_cut": "  because no readable answer came",
     "accepted": "accepted, the provider says",
 }
@@ -69,6 +75,7 @@ def prove(
     *,
     unknown_before: int,
     killed: Collection[str],
+    outages: Sequence[Outage],
     most_in_flight: int,
 ) -> LaneProof:
     """Compare one lane's rows with its provider's records.
@@ -77,6 +84,7 @@ def prove(
     :param rows: the lane's rows of ``delivery_log``.
     :param unknown_before: rows in doubt before receipts were read.
     :param killed: names of the workers that were killed.
+    :param outages: when PostgreSQL was away.
     :param most_in_flight: what may have been on its way when the stand-in was killed.
     """
     proof = LaneProof(str(lane))
@@ -99,7 +107,7 @@ def prove(
             proof.reasons[row["error_class"]] += 1
         if status == "unknown":
             doubts.append(row)
-    _explain(proof, doubts, killed)
+    _explain(proof, doubts, killed, outages)
     possible = lane.count_doubts() * lane.provider.width + lane.deaths * most_in_flight
     if proof.counts["by_cut"] > possible:
         words = f"{proof.counts['by_cut']} without an answer, {possible} are possible"
@@ -137,17 +145,31 @@ def _copies(
 
 
 def _explain(
-    proof: LaneProof, doubts: Sequence[Mapping[str, Any]], killed: Collection[str]
+    proof: LaneProof,
+    doubts: Sequence[Mapping[str, Any]],
+    killed: Collection[str],
+    outages: Sequence[Outage],
 ) -> None:
     """Find out why each outcome is in doubt."""
     for row in doubts:
-        worker = row["attempts"][-1]["worker"].partition("@")[0]
-        if row["error_class"] == "lease_expired" and worker in killed:
+        attempt = row["attempts"][-1]
+        is_silent = row["error_class"] == "lease_expired"
+        if is_silent and attempt["worker"].partition("@")[0] in killed:
             proof.counts["by_kill"] += 1
+        elif is_silent and _was_cut_off(datetime.fromisoformat(attempt["started_at"]), outages):
+            proof.counts["by_outage"] += 1
         elif row["error_class"] in _TRUE_DOUBTS:
             proof.counts["by_cut"] += 1
         else:
             proof.blame("unexplained", _words(row))
+
+
+def _was_cut_off(started_at: datetime, outages: Sequence[Outage]) -> bool:
+    """Tell whether a living worker could not write an outcome down while its lease held."""
+    lease = timedelta(seconds=LEASE_SECONDS)
+    return any(
+        until - since > lease / 2 and since - lease < started_at < until for since, until in outages
+    )
 
 
 def _account(
