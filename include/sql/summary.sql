@@ -63,3 +63,30 @@ inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.camp
 where s.tenant_id = %(tenant_id)s and c.code = %(code)s
 order by s.created_at desc
 limit 1;
+
+-- name: decision_sources
+-- Who decided in each run: the model, the campaign's fallback, or nobody. The quality checks sound
+-- an alarm when it is the model too rarely.
+select
+    c.code as campaign_code,
+    p.run_id,
+    p.mode,
+    p.verdict,
+    count(*) as decisions,
+    count(*) filter (where t.reasoning_trace ->> 'decided_by' = 'model') as by_model,
+    count(*) filter (where t.reasoning_trace ->> 'decided_by' = 'fallback') as by_fallback,
+    count(*) filter (where t.reasoning_trace ->> 'decided_by' = 'none') as by_nobody,
+    round(
+        count(*) filter (where t.reasoning_trace ->> 'decided_by' <> 'model')::numeric / count(*), 4
+    ) as fallback_share,
+    count(distinct t.reasoning_trace ->> 'prompt_hash') as prompts
+from campaign_plan as p
+inner join campaign as c on p.tenant_id = c.tenant_id and p.campaign_id = c.campaign_id
+inner join agent_task as t on p.tenant_id = t.tenant_id and p.plan_id = t.plan_id
+where
+    p.tenant_id = %(tenant_id)s
+    and t.status not in ('pending', 'deciding')
+    and (%(code)s::text is null or c.code = %(code)s::text)
+    and (%(run_id)s::text is null or p.run_id = %(run_id)s::text)
+group by c.code, p.run_id, p.mode, p.verdict, p.created_at
+order by p.created_at desc, p.run_id asc;

@@ -15,11 +15,12 @@ from uuid import UUID
 import pytest
 
 from leo_activation.database import Connection, connect, tenant_transaction
-from leo_activation.decision import orchestrator
+from leo_activation.decision import orchestrator, tasks
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.client import GatewayAnswer, GatewayClient, GatewayRefusedError
-from leo_activation.decision.orchestrator import DecideReport, compile_plan, decide_batch
+from leo_activation.decision.orchestrator import compile_plan, decide_batch
 from leo_activation.decision.parser import Call, render_calls
+from leo_activation.decision.tasks import DecideReport
 from leo_activation.errors import DecisionError
 from leo_activation.snapshot import ensure_campaign, freeze_segment
 from tests.conftest import DatabaseUrls
@@ -295,7 +296,7 @@ def test_two_workers_on_one_range_share_the_work(
 
 def _die_in_the_second_piece(url: str, run: dict[str, Any]) -> None:
     orchestrator.BATCH = 10
-    real: Callable[..., Any] = orchestrator.enqueue
+    real: Callable[..., Any] = tasks.enqueue
     calls = iter(range(100))
 
     def enqueue_then_die(*args: Any, **kwargs: Any) -> Any:
@@ -304,7 +305,7 @@ def _die_in_the_second_piece(url: str, run: dict[str, Any]) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return written
 
-    orchestrator.enqueue = enqueue_then_die
+    tasks.enqueue = enqueue_then_die
     with contextlib.closing(connect(url)) as connection:
         decide(connection, run)
 
