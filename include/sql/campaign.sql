@@ -53,10 +53,10 @@ select
     k.status_reason as channel_reason,
     count(*) filter (where d.delivery_status in ('queued', 'retry')) as waiting,
     min(d.not_before) filter (where d.delivery_status in ('queued', 'retry')) as due_at,
-    count(*) filter (where d.delivery_status = 'unknown') as unknown,
+    count(*) filter (where d.delivery_status = 'unknown') as unsettled,
     count(*) filter (where d.delivery_status in ('sent', 'unknown')) as accepted,
     count(d.delivered_at) as delivered,
-    count(d.read_at) as read,
+    count(d.read_at) as seen,
     count(d.bounced_at) as bounced,
     case
         when c.quiet_hours = 'hold'

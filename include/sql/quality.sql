@@ -9,6 +9,7 @@
 --   leo.settled_before  work begun before this moment has to be finished
 --   leo.fresh_after     the source must have been read since
 --   leo.max_reject_share  of the documents, at most this part may be refused
+--   leo.clock_tolerance   seconds by which a dispatcher's clock and the database's may differ
 -- A missing setting is an error, which fails the check. For the same reason a text holds no braces,
 -- no percent signs and no single colon before a name: the libraries between would read them.
 --
@@ -544,40 +545,112 @@ where d.delivery_status = 'skipped' and coalesce(btrim(d.skip_reason), '') = '';
 
 -- name: expect_refusals_to_be_respected
 -- No advertising leaves on a channel that the customer had refused when the attempt began; the
--- rule is that of the view current_consent, at that time.
+-- rule is that of the view current_consent, at that time. The attempt was dated by the dispatcher,
+-- the word by the database, and a word may be written by a transaction that began before the claim
+-- and ended after it: what was said within that time of each other has no order.
 with deliveries as (
     select d.* from delivery_log as d
     where current_setting('leo.snapshot_id') = ''
     union all
     select d.* from delivery_log as d
     where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+attempted as (
+    select
+        d.tenant_id,
+        d.delivery_id,
+        d.profile_id,
+        d.channel,
+        coalesce(
+            (d.attempts -> -1 ->> 'started_at')::timestamptz, d.sent_at, d.updated_at
+        ) as started_at,
+        make_interval(secs => current_setting('leo.clock_tolerance')::double precision) as tolerance
+    from deliveries as d
+    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+    where d.delivery_status in ('sending', 'sent', 'unknown') and c.is_advertising
 )
 
-select d.delivery_id, d.profile_id, d.channel
-from deliveries as d
-inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+select a.delivery_id, a.profile_id, a.channel
+from attempted as a
 where
-    d.delivery_status in ('sending', 'sent', 'unknown')
-    and c.is_advertising
-    and exists (
+    exists (
         select
         from (
             select distinct on (k.source = 'cdp') k.decision
             from consent as k
             where
-                k.tenant_id = d.tenant_id
-                and k.profile_id = d.profile_id
-                and k.channel = d.channel
-                and k.recorded_at <= coalesce(
-                    (d.attempts -> -1 ->> 'started_at')::timestamptz, d.sent_at, d.updated_at
-                )
+                k.tenant_id = a.tenant_id
+                and k.profile_id = a.profile_id
+                and k.channel = a.channel
+                and k.recorded_at < a.started_at - a.tolerance
             order by k.source = 'cdp', k.consent_id desc
         ) as latest
         where latest.decision = 'refused'
+    )
+    and not exists (
+        select from consent as k
+        where
+            k.tenant_id = a.tenant_id
+            and k.profile_id = a.profile_id
+            and k.channel = a.channel
+            and k.decision = 'granted'
+            and k.recorded_at between a.started_at - a.tolerance and a.started_at + a.tolerance
     );
 
--- name: expect_unknown_deliveries_to_be_resolved
--- An answer that was lost is looked for; until then the customer may or may not have the message.
+-- name: expect_suppressions_to_be_respected
+-- Nothing leaves to an address that was stopped when the attempt began. A stop that a provider
+-- reported counts from when its report came in, not from when it says that it happened; clocks as
+-- above.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+stopped as (
+    select
+        s.tenant_id,
+        s.channel,
+        s.address,
+        s.scope,
+        s.reason,
+        greatest(s.suppressed_at, r.received_at)
+        + make_interval(secs => current_setting('leo.clock_tolerance')::double precision)
+        as begun_at,
+        least(s.until, s.lifted_at) as ended_at
+    from suppression as s
+    left join delivery_receipt as r
+        on
+            s.tenant_id = r.tenant_id
+            and r.receipt_id = case
+                when length(s.evidence ->> 'receipt_id') = 36
+                    then (s.evidence ->> 'receipt_id')::uuid
+            end
+)
+
+select d.delivery_id, d.profile_id, d.channel, s.reason, min(s.begun_at) as stopped_at
+from deliveries as d
+inner join stopped as s
+    on d.tenant_id = s.tenant_id and d.channel = s.channel and d.address = s.address
+left join message_template as m
+    on d.tenant_id = m.tenant_id and d.template_id = m.template_id
+where
+    d.attempt_count > 0
+    and (s.scope = 'all' or s.scope = 'tag:' || (m.provider_template ->> 'tag'))
+    and exists (
+        select from jsonb_array_elements(d.attempts) as a (attempt)
+        where
+            (a.attempt ->> 'started_at')::timestamptz > s.begun_at
+            and ((a.attempt ->> 'started_at')::timestamptz >= s.ended_at) is not true
+    )
+group by d.delivery_id, d.profile_id, d.channel, s.reason;
+
+-- name: expect_sends_to_keep_hours
+-- Advertising leaves in the permitted hours: those that quiet_until() knows. What left before the
+-- tenant's settings were changed followed others.
 with deliveries as (
     select d.* from delivery_log as d
     where current_setting('leo.snapshot_id') = ''
@@ -586,8 +659,181 @@ with deliveries as (
     where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
 )
 
-select d.delivery_id, d.profile_id, d.channel
+select d.delivery_id, d.profile_id, d.channel, a.attempt ->> 'started_at' as started_at
+from deliveries as d
+inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+inner join tenant as t on d.tenant_id = t.tenant_id
+cross join lateral jsonb_array_elements(d.attempts) as a (attempt)
+where
+    c.is_advertising
+    and d.attempt_count > 0
+    and (a.attempt ->> 'started_at')::timestamptz >= t.updated_at
+    and quiet_until(t.settings, d.channel, true, (a.attempt ->> 'started_at')::timestamptz)
+    is not null;
+
+-- name: expect_sends_to_leave_before_expiry
+-- Nothing stale leaves; the last attempt began before the message's time was over.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel, d.expires_at
+from deliveries as d
+where
+    d.attempt_count > 0
+    and (d.attempts -> -1 ->> 'started_at')::timestamptz >= d.expires_at;
+
+-- name: expect_caps_to_hold
+-- No address of a channel gets more advertising in any 24 hours than its cap, over all campaigns;
+-- what left or may have left counts, as in message_policy(). A refusal that a receipt later proved
+-- to be none did not count when the next message left. Addresses that were written to no more often
+-- than the cap altogether are out at once.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+cap as (
+    select
+        t.tenant_id,
+        named.channel,
+        t.updated_at,
+        coalesce(
+            (t.settings #>> array['frequency_cap', named.channel])::integer, 3
+        ) as most
+    from tenant as t
+    cross join unnest(array['zalo', 'email', 'push', 'telegram', 'sms']) as named (channel)
+),
+
+touched as (
+    select distinct d.tenant_id, d.channel, d.address
+    from deliveries as d
+    where d.delivery_status in ('sending', 'sent', 'unknown') and d.attempted_at is not null
+),
+
+advertised as (
+    select
+        d.tenant_id, d.delivery_id, d.profile_id, d.channel, d.address, d.attempted_at,
+        d.snapshot_id
+    from touched as x
+    inner join delivery_log as d
+        on x.tenant_id = d.tenant_id and x.channel = d.channel and x.address = d.address
+    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+    where
+        c.is_advertising
+        and d.delivery_status in ('sending', 'sent', 'unknown')
+        and d.attempted_at is not null
+        and d.attempts -> -1 ->> 'outcome' is distinct from 'retry'
+),
+
+busy as (
+    select a.tenant_id, a.channel, a.address, k.most, k.updated_at
+    from advertised as a
+    inner join cap as k on a.tenant_id = k.tenant_id and a.channel = k.channel
+    group by a.tenant_id, a.channel, a.address, k.most, k.updated_at
+    having count(*) > k.most
+),
+
+counted as (
+    select
+        a.delivery_id,
+        a.profile_id,
+        a.channel,
+        a.attempted_at,
+        a.snapshot_id,
+        b.most,
+        b.updated_at,
+        count(*) over (
+            partition by a.channel, a.address
+            order by a.attempted_at
+            -- A day later is another day.
+            range between interval '86399.999999 seconds' preceding and current row
+        ) as sends
+    from advertised as a
+    inner join busy as b
+        on a.tenant_id = b.tenant_id and a.channel = b.channel and a.address = b.address
+)
+
+select c.delivery_id, c.profile_id, c.channel, c.sends, c.most
+from counted as c
+where
+    c.sends > c.most
+    and c.attempted_at >= c.updated_at
+    and current_setting('leo.snapshot_id') in ('', c.snapshot_id::text);
+
+-- name: expect_receipts_to_be_merged
+-- What a provider reported of a message stands in its row, and settles it where it is a proof: at
+-- once, or by the reconciler when the message was being sent just then.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, r.channel, r.kind, r.receipt_id
+from deliveries as d
+inner join delivery_receipt as r on d.tenant_id = r.tenant_id and d.delivery_id = r.delivery_id
+where
+    r.channel <> d.channel
+    or case r.kind
+        when 'delivered' then (d.delivered_at <= r.occurred_at) is not true
+        when 'read' then (d.read_at <= r.occurred_at) is not true
+        when 'bounced' then (d.bounced_at <= r.occurred_at) is not true
+    end
+    or (
+        d.delivery_status in ('unknown', 'retry')
+        and d.attempt_count > 0
+        and r.kind in (
+            'accepted', 'delivered', 'read', 'clicked', 'deferred', 'blocked', 'bounced',
+            'dropped', 'complained', 'unsubscribed'
+        )
+        and r.received_at
+        < current_setting('leo.checked_at')::timestamptz - interval '1 hour'
+    );
+
+-- name: expect_settled_unknowns_to_name_who
+-- Whoever knows better than the lost answer says who he is: a receipt, the reconciler, a person.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel, d.delivery_status
+from deliveries as d
+where
+    d.delivery_status <> 'unknown'
+    and coalesce(btrim(d.resolved_by), '') = ''
+    and d.attempts @> (select jsonb_build_array(jsonb_build_object('outcome', 'unknown')));
+
+-- name: expect_unknown_deliveries_to_be_resolved
+-- An answer that was lost is looked for; until then the customer may or may not have the message.
+-- Whatever is older than a day is named in every audit until somebody settles it.
+with deliveries as (
+    select d.* from delivery_log as d
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select d.* from delivery_log as d
+    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+)
+
+select d.delivery_id, d.profile_id, d.channel, coalesce(d.attempted_at, d.updated_at) as since
 from deliveries as d
 where
     d.delivery_status = 'unknown'
-    and d.updated_at < current_setting('leo.settled_before')::timestamptz;
+    and (
+        current_setting('leo.snapshot_id') <> ''
+        or coalesce(d.attempted_at, d.updated_at)
+        < current_setting('leo.checked_at')::timestamptz - interval '1 day'
+    );

@@ -77,13 +77,13 @@ class CampaignReport:
                 found += _waiting(row, tenant, self.read_at)
         found += [_paused_template(row, tenant) for row in self.templates if row["paused_reason"]]
         for row in self.channels:
-            if row["unknown"]:
+            if row["unsettled"]:
                 found += _unknown(row, tenant, code)
         return found
 
     def reported(self) -> list[dict[str, Any]]:
         """Return the channels of which providers reported something after the send."""
-        kinds = ("delivered", "read", "bounced")
+        kinds = ("delivered", "seen", "bounced")
         return [row for row in self.channels if any(row[kind] for kind in kinds)]
 
     def totals(self) -> dict[str, int]:
@@ -127,7 +127,7 @@ def _unknown(row: dict[str, Any], tenant: str, code: str) -> list[Notice]:
     which = f"{code} {tenant}"
     return [
         Notice(
-            f"{number(row['unknown'])} tin kênh {row['channel']} chưa rõ kết quả: khách có thể đã "
+            f"{number(row['unsettled'])} tin kênh {row['channel']} chưa rõ kết quả: khách có thể đã "
             "nhận. Hệ thống tự đối soát và không tự gửi lại. Xem chi tiết:",
             f"leo campaign unknown {which}",
         ),
@@ -237,7 +237,7 @@ def _reported_lines(report: CampaignReport) -> list[str]:
     """Return what providers reported of messages that had left."""
     rows = [
         f"| {row['channel']} | {number(row['accepted'])} | {number(row['delivered'])} "
-        f"| {number(row['read'])} | {number(row['bounced'])} |"
+        f"| {number(row['seen'])} | {number(row['bounced'])} |"
         for row in report.reported()
     ]
     head = [

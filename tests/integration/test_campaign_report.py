@@ -46,7 +46,7 @@ def test_the_report_counts_failed_retry_and_unknown_with_their_reasons(
         "queued": 1,
     }
     (channel,) = report.reported()
-    counted = ("waiting", "unknown", "accepted", "delivered", "read", "bounced")
+    counted = ("waiting", "unsettled", "accepted", "delivered", "seen", "bounced")
     assert [channel[name] for name in counted] == [2, 1, 2, 1, 0, 1]
     samples = sample_members(
         runtime_conn, tenant_id=campaign.tenant_id, snapshot_id=campaign.snapshot_id, each=1

@@ -264,6 +264,66 @@ LEDGER_OUT = (
         "sent_delivery",
     ),
     Break(
+        "expect_suppressions_to_be_respected",
+        (
+            "insert into suppression (tenant_id, channel, address, reason, suppressed_at)"
+            " values (%(tenant)s, 'email', 'kh-sent@example.com', 'hard_bounce',"
+            "  now() - interval '1 hour')",
+        ),
+        "sent_delivery",
+    ),
+    Break(
+        "expect_sends_to_keep_hours",
+        (
+            "update tenant set settings = '{}', updated_at = now() - interval '9 days'"
+            " where tenant_id = %(tenant)s",
+            "update delivery_log set attempts = jsonb_set(attempts, '{0,started_at}', to_jsonb("
+            "  (date_trunc('day', now() at time zone 'Asia/Ho_Chi_Minh') - interval '21 hours')"
+            "   at time zone 'Asia/Ho_Chi_Minh'))"
+            " where delivery_id = %(sent_delivery)s",
+        ),
+        "sent_delivery",
+    ),
+    Break(
+        "expect_sends_to_leave_before_expiry",
+        (
+            "update delivery_log"
+            " set expires_at = (attempts -> -1 ->> 'started_at')::timestamptz"
+            " where delivery_id = %(sent_delivery)s",
+        ),
+        "sent_delivery",
+    ),
+    Break(
+        "expect_caps_to_hold",
+        (
+            'update tenant set settings = settings || \'{"frequency_cap": {"email": 0}}\''
+            " where tenant_id = %(tenant)s",
+            "update delivery_log"
+            " set attempted_at = (attempts -> -1 ->> 'started_at')::timestamptz"
+            " where delivery_id = %(sent_delivery)s",
+        ),
+        "sent_delivery",
+    ),
+    Break(
+        "expect_receipts_to_be_merged",
+        (
+            "insert into delivery_receipt (tenant_id, receipt_id, channel, provider, kind,"
+            "  delivery_id, occurred_at)"
+            " values (%(tenant)s, gen_random_uuid(), 'email', 'smtp', 'delivered',"
+            "  %(sent_delivery)s, now())",
+        ),
+        "sent_delivery",
+    ),
+    Break(
+        "expect_settled_unknowns_to_name_who",
+        (
+            "update delivery_log"
+            " set attempts = jsonb_set(attempts, '{0,outcome}', '\"unknown\"')"
+            " where delivery_id = %(sent_delivery)s",
+        ),
+        "sent_delivery",
+    ),
+    Break(
         "expect_unknown_deliveries_to_be_resolved",
         (
             "update delivery_log"

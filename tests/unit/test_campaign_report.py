@@ -45,10 +45,10 @@ CHANNEL: dict[str, Any] = {
     "channel": "email",
     "waiting": 1200,
     "due_at": NOON,
-    "unknown": 0,
+    "unsettled": 0,
     "accepted": 0,
     "delivered": 0,
-    "read": 0,
+    "seen": 0,
     "bounced": 0,
     "channel_status": "active",
     "channel_reason": None,
@@ -160,12 +160,12 @@ HELD = NOON + timedelta(hours=19)
         ),
         ({"channel_status": None}, "Kênh email chưa có tài khoản gửi", "leo channel set email"),
         (
-            {"unknown": 7},
+            {"unsettled": 7},
             "7 tin kênh email chưa rõ kết quả: khách có thể đã nhận",
             "leo campaign unknown tri-an --tenant shop-a",
         ),
         (
-            {"unknown": 7},
+            {"unsettled": 7},
             "Vẫn muốn gửi lại, dù có khách nhận hai lần",
             "leo campaign resend-unknown tri-an --tenant shop-a --channel email",
         ),
@@ -196,7 +196,7 @@ def test_nothing_is_said_where_nothing_has_to_be_known() -> None:
 
 
 def test_what_providers_reported_is_counted() -> None:
-    counts = {"waiting": 0, "accepted": 1200, "delivered": 1100, "read": 300, "bounced": 12}
+    counts = {"waiting": 0, "accepted": 1200, "delivered": 1100, "seen": 300, "bounced": 12}
     html = MarkdownIt("commonmark").enable("table").render(markdown(report(counts)))
     for shown in ("Đã đến nơi", "1.200", "1.100", "300", "12"):
         assert shown in html

@@ -204,10 +204,49 @@ LEDGER_OUT = (
         "Pause the channel at once: this breaks the law. Then find why the policy let it through.",
     ),
     Check(
+        "expect_suppressions_to_be_respected",
+        "Nothing left to an address after it was stopped",
+        "Không gửi đến địa chỉ đã bị chặn",
+        "Pause the channel at once. Then find why the policy let it through: message_policy().",
+    ),
+    Check(
+        "expect_sends_to_keep_hours",
+        "Advertising left in the permitted hours only",
+        "Quảng cáo chỉ được gửi trong giờ cho phép",
+        "Pause the channel at once: this breaks the law. Then look at quiet_until() and the hours "
+        "in tenant.settings.",
+    ),
+    Check(
+        "expect_sends_to_leave_before_expiry",
+        "Nothing left after its time was over",
+        "Không gửi tin đã quá hạn",
+        "The claim has to skip it as expired: look at claim_batch and the dispatcher's clock.",
+    ),
+    Check(
+        "expect_caps_to_hold",
+        "No address got more advertising in 24 hours than its cap",
+        "Không địa chỉ nào nhận quá số tin quảng cáo trong 24 giờ",
+        "Pause the channel at once: this breaks the law. Then look at message_policy() and at the "
+        "lock that the claim takes on the address.",
+    ),
+    Check(
+        "expect_receipts_to_be_merged",
+        "What providers reported stands in the ledger",
+        "Mọi báo cáo của nhà cung cấp đã được ghi vào sổ",
+        "Run deliveries_reconcile; a fact that stays missing was stored around the feedback.",
+    ),
+    Check(
+        "expect_settled_unknowns_to_name_who",
+        "Every lost outcome that was settled says by whom",
+        "Mọi tin chưa rõ kết quả khi được xác nhận đều ghi người xác nhận",
+        "Somebody settled it around the ledger; find out who, and whether the message arrived.",
+    ),
+    Check(
         "expect_unknown_deliveries_to_be_resolved",
         "Outcomes that were lost have been looked for",
         "Các tin chưa rõ kết quả đã được đối soát",
-        "Run deliveries_reconcile, or settle the rows by hand after asking the provider.",
+        "Run deliveries_reconcile; what is left is settled by a person (`leo campaign unknown`, "
+        "`settle-unknown`).",
         severity="warning",
     ),
 )

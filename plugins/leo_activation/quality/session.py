@@ -30,6 +30,7 @@ class Scope:
     :param grace: in an audit, younger work than this may still be under way.
     :param max_source_age: how long ago the source may have been read last.
     :param max_reject_share: the part of the documents that may be refused, 0 to 1.
+    :param clock_tolerance: by how much a dispatcher's clock and the database's may differ.
     """
 
     tenant_id: str
@@ -38,6 +39,7 @@ class Scope:
     grace: timedelta
     max_source_age: timedelta
     max_reject_share: float
+    clock_tolerance: timedelta
 
     def settings(self) -> dict[str, str]:
         """Return the settings that the queries of ``quality.sql`` read."""
@@ -52,6 +54,7 @@ class Scope:
             "leo.settled_before": settled_before,
             "leo.fresh_after": (self.checked_at - self.max_source_age).isoformat(),
             "leo.max_reject_share": repr(float(self.max_reject_share)),
+            "leo.clock_tolerance": repr(self.clock_tolerance.total_seconds()),
             "default_transaction_read_only": "on",
         }
 

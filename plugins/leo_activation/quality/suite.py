@@ -27,6 +27,8 @@ from leo_activation.queries import load_queries
 GRACE = timedelta(hours=26)
 MAX_SOURCE_AGE = timedelta(hours=26)
 MAX_REJECT_SHARE = 0.05
+# Two machines that keep time by NTP, and a transaction of some seconds.
+CLOCK_TOLERANCE = timedelta(seconds=60)
 
 
 def run_suite(
@@ -41,6 +43,7 @@ def run_suite(
     grace: timedelta = GRACE,
     max_source_age: timedelta = MAX_SOURCE_AGE,
     max_reject_share: float = MAX_REJECT_SHARE,
+    clock_tolerance: timedelta = CLOCK_TOLERANCE,
 ) -> QualityReport:
     """Check one tenant's data, keep the verdict in ``quality_run`` and write the pages.
 
@@ -54,6 +57,8 @@ def run_suite(
     :param clock: returns the present as an aware time.
     :param max_source_age: how long ago the source may have been read last.
     :param max_reject_share: the part of the source's documents that may be refused.
+    :param clock_tolerance: by how much a dispatcher's clock and the database's may differ: what
+        happened closer to each other has no order.
     :raises ConfigurationError: for an unknown suite, or a role that sees more than one tenant.
     :raises UnknownTenantError: when there is no such tenant.
     :raises QualityError: when there is no such snapshot or run. A failed check does not raise
@@ -64,7 +69,9 @@ def run_suite(
             f"there is no suite {suite!r}; the suites are: {', '.join(SUITES)}"
         )
     checked_at = clock().astimezone(UTC)
-    scope = Scope(tenant_id, None, checked_at, grace, max_source_age, max_reject_share)
+    scope = Scope(
+        tenant_id, None, checked_at, grace, max_source_age, max_reject_share, clock_tolerance
+    )
     verify_isolation(connection_arguments(database_url, scope))
     docs_folder = docs_folder or state_folder() / "quality"
     with closing(connect(database_url, application_name="leo_quality")) as connection:
