@@ -66,8 +66,11 @@ def watch(process: psutil.Process, telegram: Sandbox, messages: int) -> list[Sam
     started, sent = time.monotonic(), 0
     while sent < messages:
         time.sleep(SAMPLE_SECONDS)
+        held = process.memory_info().rss / MEGABYTE
         sent = telegram.call("/health")["messages"]
-        samples.append((sent, process.memory_info().rss / MEGABYTE))
+        # A process that has ended holds nothing.
+        if held:
+            samples.append((sent, held))
         rate = sent / (time.monotonic() - started) * 60
         line = f"{sent:,} sent, {rate:,.0f} / min, {samples[-1][1]:.1f} MB"
         print(f"\r{line:<60}", end="", flush=True)
