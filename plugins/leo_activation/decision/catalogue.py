@@ -6,20 +6,33 @@ everything that could be taken for a control token or for the syntax of a declar
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
+from leo_activation.decision.quantities import fold
 from leo_activation.errors import DecisionError
+from leo_activation.paths import PROMPTS_FOLDER
 
-AttributeType = Literal["set", "text", "number", "boolean"]
+ATTRIBUTES_FILE = "attributes.v2.json"
+
+AttributeType = Literal["set", "text", "number", "boolean", "date", "any"]
 Unit = Literal["vnd", "count", "days", "years", "month", "any"]
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}")
 # Letters and plain punctuation; neither braces, angle brackets nor line breaks.
-_TEXT = re.compile(r"[^<>{}\[\]\x00-\x1f\x7f\u2028\u2029]{1,80}")
-_TYPES = ("set", "text", "number", "boolean")
+_TEXT = re.compile(r"[^<>{}\[\]\x00-\x1f\x7f\u2028\u2029]{1,300}")
+_TYPES: Mapping[str, AttributeType] = {
+    "set": "set", "list": "set", "array": "set", "tags": "set",
+    "text": "text", "string": "text", "str": "text", "enum": "text", "category": "text",
+    "number": "number", "integer": "number", "int": "number", "float": "number",
+    "numeric": "number", "decimal": "number", "money": "number",
+    "boolean": "boolean", "bool": "boolean", "flag": "boolean",
+    "date": "date", "datetime": "date", "timestamp": "date", "any": "any",
+}  # fmt: skip
 _UNITS = ("vnd", "count", "days", "years", "month", "any")
 
 
@@ -107,8 +120,9 @@ def parse_catalogue(document: Mapping[str, Any]) -> Catalogue:
     """
     templates = tuple(_parse_template(item) for item in _list(document, "templates"))
     attributes = tuple(_parse_attribute(item) for item in _list(document, "attributes"))
-    usable = {channel for template in templates for channel in template.channels}
-    wanted = [_name(channel, "channel") for channel in _list(document, "channels")]
+    usable = {channel: None for template in templates for channel in template.channels}
+    named = _list(document, "channels") if "channels" in document else list(usable)
+    wanted = [_name(channel, "channel") for channel in named]
     _refuse_repeats("channel", wanted)
     _refuse_repeats("template", [item.template_id for item in templates])
     _refuse_repeats("attribute", [item.name for item in attributes])
@@ -135,24 +149,123 @@ def _parse_template(item: Any) -> Template:
     return Template(
         _name(document.get("template_id"), "template"),
         tuple(_name(channel, "channel") for channel in channels),
-        _text(document.get("label", ""), "template label"),
+        _text(document.get("label") or document.get("description") or "", "template label"),
         tuple((_name(key, "param"), _name(value, "attribute")) for key, value in params.items()),
     )
 
 
 def _parse_attribute(item: Any) -> Attribute:
-    document = _mapping(item, "attribute")
+    document = {"name": item} if isinstance(item, str) else _mapping(item, "attribute")
     name = _name(document.get("name"), "attribute")
-    kind, unit = document.get("type", "text"), document.get("unit", "any")
+    label = _text(document.get("label") or document.get("description") or "", "attribute label")
+    values = tuple(_parse_value(value, name) for value in document.get("values") or [])
+    _refuse_repeats(f"value of {name}", [value.name for value in values])
+    guessed = guess_type(name, label, has_values=bool(values))
+    kind = document.get("type", guessed)
+    unit = document.get("unit") or (guess_unit(name, label) if kind == "number" else "any")
     if kind not in _TYPES or unit not in _UNITS:
         raise DecisionError(
             f"attribute {name!r} has type {kind!r} and unit {unit!r}; "
             f"types are {', '.join(_TYPES)}, units {', '.join(_UNITS)}"
         )
-    values = tuple(_parse_value(value, name) for value in document.get("values", []))
-    _refuse_repeats(f"value of {name}", [value.name for value in values])
-    label = _text(document.get("label", ""), "attribute label")
-    return Attribute(name, kind, label, unit, values)
+    return Attribute(name, _TYPES[kind], label, unit, values)
+
+
+# Words of a name that tell what kind of fact it is.
+_SAYS_YES = frozenset(
+    "is has had can did should allow allows opted optin optout subscribed verified enabled owns "
+    "uses wants auto tu used paid signed la co da dang chua bi".split()
+)
+_IS_DONE = frozenset(
+    "active installed registered completed confirmed paid member consent subscribed verified optin "
+    "optout enabled blocked flag churned married insured done".split()
+)
+_DATES = frozenset("date at dob birthday since datetime timestamp".split())
+_COUNTED = frozenset(
+    "days day count num number total amount sum avg average age tuoi points score spent spend "
+    "spending balance revenue income salary price fee cost value ltv aov gmv limit debt "
+    "recency frequency visits orders purchases sessions tenure months years hours minutes "
+    "quantity qty rate ratio percent pct nps csat rating level miles steps weight height km gb mb "
+    "size budget premium deposit loan tong luong thu nhap chi tieu du diem tien gia phi no lan "
+    "buoi dam dem thang vnd usd stock calls logins clicks opens views referrals kids children "
+    "nights flights trips tickets bookings payments installments used remaining left overdue "
+    "bmi calories streak outstanding luot muc checkins dpd prescriptions topup invites complaints "
+    "returns cap".split()
+)
+_LISTS = frozenset(
+    "segments segment groups tags labels interests categories products channels roles lists nhom "
+    "hobbies brands services topics audiences cohorts courses classes skills".split()
+)
+_WORDS = frozenset(
+    "city gender sex name country province district region language lang tier rank status type "
+    "plan package branch store channel source job occupation email phone address device os "
+    "platform class cabin category brand product model color currency timezone state hang goi "
+    "thanh pho gioi tinh trang thai chi nhanh quan co tinh ngon ngu nghe".split()
+)
+_UNIT_WORDS: Sequence[tuple[Unit, frozenset[str]]] = (
+    ("days", frozenset("days day ngay recency tenure inactive overdue".split())),
+    ("years", frozenset("age tuoi years".split())),
+    ("vnd", frozenset(
+        "vnd spent spend spending revenue income salary price fee cost ltv aov gmv debt balance "
+        "amount premium deposit loan tien luong gia phi no tieu nhap budget money payment".split())),
+)  # fmt: skip
+_PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+[a-z]*")
+
+
+def _name_words(name: str, label: str) -> list[str]:
+    """Return the words of a name, however they are joined, and of its label, folded."""
+    return [part.lower() for part in _PARTS.findall(name)] + fold(label).split()
+
+
+def guess_type(name: str, label: str, *, has_values: bool) -> AttributeType:
+    """Return the type that a name speaks of; ``any`` when it speaks of none.
+
+    :param has_values: whether the catalogue lists its values.
+    """
+    known = _known_types().get(name)
+    if known:
+        return known
+    words = _name_words(name, "")
+    if has_values:
+        return "set" if _LISTS & set(words) else "text"
+    found = _type_of(words)
+    return _type_of(fold(label).split()) if found == "any" and label else found
+
+
+def _type_of(words: Sequence[str]) -> AttributeType:
+    if not words:
+        return "any"
+    said = set(words)
+    place = words[:2] == ["co", "so"]
+    if words[0] in _SAYS_YES and not place and len(words) > 1:
+        return "boolean"
+    if words[-1] in _IS_DONE and not said & {"total", "amount", "count"}:
+        return "boolean"
+    lasts = words[0] == "ngay" and bool(said & {"con", "khong", "chua", "qua", "den"})
+    if words[-1] in _DATES or (words[0] == "ngay" and not lasts):
+        return "date"
+    if said & _LISTS:
+        return "set"
+    if said & _COUNTED or lasts or words[0] in ("so", "n") or any(word[0].isdigit() for word in words):
+        return "number"
+    return "text" if said & _WORDS or place else "any"
+
+
+def guess_unit(name: str, label: str) -> Unit:
+    """Return what the numbers of an attribute count, as far as its words say."""
+    words = set(_name_words(name, label))
+    for unit, telling in _UNIT_WORDS:
+        if telling & words:
+            return unit
+    return "any"
+
+
+@cache
+def _known_types() -> dict[str, AttributeType]:
+    """Return the types of the platform's own attributes."""
+    path = PROMPTS_FOLDER / ATTRIBUTES_FILE
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return {item["name"]: item["type"] for item in document["attributes"]}
 
 
 def _parse_value(item: Any, attribute: str) -> Value:
@@ -206,7 +319,7 @@ def _text(value: Any, what: str) -> str:
         return ""
     if not isinstance(cleaned, str) or not _TEXT.fullmatch(cleaned):
         raise DecisionError(
-            f"{value!r} is no {what}: use up to 80 characters without brackets, braces or "
+            f"{value!r} is no {what}: use up to 300 characters without brackets, braces or "
             "line breaks"
         )
     return cleaned

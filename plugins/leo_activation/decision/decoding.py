@@ -7,7 +7,7 @@ allows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from leo_activation.decision.grammar import Choice, PlanGrammar
 from leo_activation.decision.model import Adapter, Gemma, Prefix, Rows
 from leo_activation.decision.parser import END_TURN, START_RESPONSE, Call
+from leo_activation.decision.quantities import fold
 
 Encode = Callable[[str], list[int]]
 
@@ -169,11 +170,12 @@ def group_scores(gemma: Gemma, hidden: Tensor, groups: Sequence[Sequence[int]]) 
 
 
 def forks(
-    grammar: PlanGrammar, labels: Sequence[str], encode: Encode
+    grammar: PlanGrammar, labels: Sequence[str], encode: Encode, free: Collection[int] = ()
 ) -> tuple[list[int], list[Fork]]:
     """Return the tokens of a known plan and the choices on the way, for training.
 
     :param labels: one per choice of the grammar, as :func:`plan_labels` gives them.
+    :param free: indices of the calls whose template is nobody's choice, so none to learn.
     :raises KeyError: when the grammar does not allow the plan.
     """
     end = end_tokens(encode)
@@ -182,18 +184,32 @@ def forks(
     state = grammar.start()
     for label in labels:
         choice = grammar.choice(state)
-        if choice is None or label not in choice.options:
-            raise KeyError(f"{label!r} is not allowed at {state.slot}")
+        label = written_as(choice, label)
+        is_open = state.slot == "template" and state.calls in free
         left: dict[str, list[int]] = encoded_options(choice, encode)
         for depth, token in enumerate(left[label]):
             ways = ways_on(left, depth)
-            if len(ways) > 1:
+            if len(ways) > 1 and not is_open:
                 groups = [meanings(way, end) for way in ways]
                 found.append(Fork(len(written), groups, list(ways).index(token)))
             written.append(token)
             left = {name: left[name] for name in ways[token]}
         state = grammar.advance(state, label)
     return written, found
+
+
+def written_as(choice: Choice | None, label: str) -> str:
+    """Return the option that a label means: an open value is spelt as the sentence spells it.
+
+    :raises KeyError: when there is none.
+    """
+    options = choice.options if choice else {}
+    if label in options:
+        return label
+    for option in options:
+        if choice and choice.slot in ("value", "items") and fold(option) == fold(label):
+            return option
+    raise KeyError(f"{label!r} is not allowed at {choice.slot if choice else 'the end'}")
 
 
 def plan_labels(calls: Sequence[Call]) -> Iterator[str]:

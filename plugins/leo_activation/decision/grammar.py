@@ -66,12 +66,13 @@ class PlanGrammar:
 
     :param spec: the tenant's functions.
     :param sentence: the instruction.
+    :param wide: narrow as little as possible, for training.
     """
 
-    def __init__(self, spec: ToolSpec, sentence: str) -> None:
+    def __init__(self, spec: ToolSpec, sentence: str, *, wide: bool = False) -> None:
         """Work out what the sentence offers."""
-        self.spec = spec
-        self.offers = Offers(spec, sentence)
+        self.spec, self.wide = spec, wide
+        self.offers = Offers(spec, sentence, wide=wide)
 
     def start(self) -> State:
         """Return the state before the first token."""
@@ -143,12 +144,12 @@ class PlanGrammar:
     def _owes_rest(self, state: State) -> bool:
         """Tell whether "còn lại" was said and the branch for it is still to come."""
         exception = state.first[1:2] in (("ne",), ("not_contains",))
-        promised = self.offers.mentions.has_else and bool(state.first) and not exception
+        promised = not self.wide and self.offers.mentions.has_else and bool(state.first) and not exception
         return promised and state.branch == 0 and state.is_sent
 
     def _opposite(self, state: State) -> tuple[str, ...]:
         """Return the check of everybody else, when this is the place for it."""
-        if not (self.offers.mentions.has_else and state.branch == 1 and state.first):
+        if self.wide or not (self.offers.mentions.has_else and state.branch == 1 and state.first):
             return ()
         attribute, operator, value = state.first
         if value in _FLIPPED and operator == "eq":
@@ -158,7 +159,7 @@ class PlanGrammar:
 
     def _owed(self, state: State) -> list[str]:
         """Return what must be checked before a message: what the sentence restricts and names."""
-        if state.branch or state.is_sent:
+        if self.wide or state.branch or state.is_sent:
             return []
         unmet = [need for need in self.offers.required if not need & set(state.checked)]
         owed = {name for need in unmet for name in need}
@@ -179,6 +180,8 @@ class PlanGrammar:
 
     def _is_all_said(self, state: State) -> bool:
         """Tell whether a sentence about one message has got it, and all its waits are used."""
+        if self.wide:
+            return False
         mentions = self.offers.mentions
         one = mentions.has_one_message(self.spec.catalogue.channels) and not mentions.has_several
         return one and state.is_sent and not self.offers.waits[state.waits :]
@@ -210,13 +213,11 @@ class PlanGrammar:
         }
 
     def _value(self, state: State) -> dict[str, str]:
-        exists = state.picked[1] == "exists"
-        offered = ["true", "false"] if exists else self.offers.values(state.picked[0])
-        names = self._opposite(state)[2:] or offered
+        names = self._opposite(state)[2:] or self.offers.values(*state.picked[:2])
         return {name: f"{name}{ESCAPE}}}{END_CALL}" for name in names}
 
     def _items(self, state: State) -> dict[str, str]:
-        names = self.offers.values(state.picked[0])
+        names = self.offers.values(*state.picked[:2])
         return {name: f"{name}{ESCAPE}" for name in names if name not in state.picked[2:]}
 
     def _more(self, state: State) -> dict[str, str]:

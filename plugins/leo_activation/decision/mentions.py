@@ -45,10 +45,17 @@ _ELSE = (
 _EXCEPTION = r"tru|dung gui|ngoai tru|except|unless|(?:everyone|everybody|all|anyone) but"
 CHANNEL_WORDS = {
     "email": r"e ?mails?|mails?|thu dien tu",
-    "telegram": r"telegram|tele",
-    "zalo": r"zalo|zns",
-    "push": r"push(?:es)?|thong bao",
-    "sms": r"sms|text",
+    "telegram": r"telegram|tele|telegarm",
+    "zalo": r"zalo|zns|zl",
+    "push": r"push(?:es)?|noti|notifications?|thong bao(?! web)|app notifications?|in app",
+    "sms": r"sms|texts?|tin nhan(?! (?:zalo|telegram|messenger|whatsapp))|text messages?",
+    "web": r"web push|thong bao web|web notifications?",
+    "messenger": r"messenger|fb messenger|mess",
+    "whatsapp": r"whats ?app|wa",
+    "facebook": r"facebook|fb",
+    "viber": r"viber",
+    "line": r"line",
+    "call": r"goi dien|call|phone call",
 }
 _EITHER = r"hoac|hay|or|va|and|lan|cung|deu"
 _CHOICE = r"hoac|hay|or"
@@ -68,7 +75,7 @@ class Mentions:
 
     def __init__(self, sentence: str) -> None:
         """Fold the sentence and look for the cues."""
-        self.words = _WORD.findall(fold(sentence))
+        self.words = _WORD.findall(_spell_signs(fold(sentence)))
         self.text = " ".join(self.words)
         self._pairs = set(zip(self.words, self.words[1:], strict=False))
         self.has_else = self._says(_ELSE)
@@ -175,6 +182,20 @@ class Mentions:
         alone = {word for word in words if len(set(words)) == 1} & set(self.words)
         strong = sum(2 / max(counts[left], counts[right]) for left, right in pairs)
         return strong + sum(1 / counts[word] for word in paired | alone)
+
+
+# Comparisons written as signs; an arrow is none.
+_SIGNS = (
+    (re.compile(r"(?<![-=])(?:>=|≥|=>(?=\s*\d))"), " it nhat "), (re.compile(r"<=|≤"), " toi da "),
+    (re.compile(r"(?<![-=])>"), " tren "), (re.compile(r"<(?!-)"), " duoi "),
+    (re.compile(r"(?<=\d)\s?\+(?!\s?\d)"), " tro len "),
+)  # fmt: skip
+
+
+def _spell_signs(text: str) -> str:
+    for sign, words in _SIGNS:
+        text = sign.sub(words, text)
+    return text
 
 
 def _telling_words(name: str, label: str) -> tuple[list[str], list[str]]:

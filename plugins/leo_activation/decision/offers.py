@@ -11,8 +11,10 @@ from functools import cached_property
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.mentions import CHANNEL_WORDS, Mentions, plain_words
 from leo_activation.decision.quantities import Quantity, find_quantities
+from leo_activation.decision.spans import open_values
 from leo_activation.decision.toolset import SHOWN_VALUES, ToolSpec
 
+ORDERED = ("gt", "gte", "lt", "lte")
 # Of two or three, one is often meant by what it is not: "nữ thì …, cánh mày râu thì …".
 _FEW_VALUES = 3
 
@@ -22,18 +24,30 @@ class Offers:
 
     :param spec: the tenant's functions.
     :param sentence: the instruction.
+    :param wide: leave names to the model even where the sentence's words decide, for training.
     """
 
-    def __init__(self, spec: ToolSpec, sentence: str) -> None:
+    def __init__(self, spec: ToolSpec, sentence: str, *, wide: bool = False) -> None:
         """Read the sentence once."""
-        self.spec = spec
+        self.spec, self.sentence, self.wide = spec, sentence, wide
         self.mentions = Mentions(sentence)
         self.quantities = find_quantities(sentence)
         self._values = {item.name: self._offered(item) for item in spec.catalogue.attributes}
 
-    def values(self, attribute: str) -> list[str]:
-        """Return the values with which a condition may compare an attribute."""
-        return self._values[attribute]
+    def values(self, name: str, operator: str = "") -> list[str]:
+        """Return the values with which a condition may compare an attribute.
+
+        :param operator: where the type leaves open what the attribute is, it decides.
+        """
+        attribute = self.spec.catalogue.attribute(name)
+        if operator == "exists":
+            return ["true", "false"]
+        if attribute is not None and attribute.type == "any" and operator:
+            if operator in ORDERED:
+                return self._numbers(attribute)
+            if operator not in ("eq", "ne"):
+                return self._spans
+        return self._values[name]
 
     def operators(self, name: str) -> list[str]:
         """Return the operators that an attribute may be checked with; none when it cannot be."""
@@ -41,8 +55,9 @@ class Offers:
         if attribute is None:
             return []
         negations = self.spec.functions["negations"]
-        left = self.mentions.operators(self.spec.operators(attribute), negations)
-        return [item for item in left if self._values[name] or item == "exists"]
+        fitting = self.spec.operators(attribute)
+        left = fitting if self.wide else self.mentions.operators(fitting, negations)
+        return [item for item in left if self.values(name, item)]
 
     @cached_property
     def attributes(self) -> list[str]:
@@ -61,13 +76,15 @@ class Offers:
     @cached_property
     def channels(self) -> list[str]:
         """Return the channels that the sentence may mean."""
+        if self.wide:
+            return list(self.spec.catalogue.channels)
         return self.mentions.channels(self.spec.catalogue.channels)
 
     def templates(self, channel: str) -> list[str]:
         """Return the templates that the sentence may mean on a channel."""
         fitting = self.spec.catalogue.templates_for(channel)
         labels = {item.template_id: item.label for item in fitting}
-        if self.mentions.has_one_message(self.spec.catalogue.channels):
+        if not self.wide and self.mentions.has_one_message(self.spec.catalogue.channels):
             return self.mentions.narrow(labels, by_first_word=True)
         # With two messages, the words of one would speak against the other.
         return list(labels)
@@ -77,7 +94,7 @@ class Offers:
         """Return the durations of the sentence in minutes, in its order."""
         limit = self.spec.functions["max_wait_minutes"]
         found = (item.value for item in self.quantities if item.kind == "duration")
-        return [minutes for minutes in found if 1 <= minutes <= limit]
+        return [int(minutes) for minutes in found if 1 <= minutes <= limit]
 
     @cached_property
     def required(self) -> list[frozenset[str]]:
@@ -89,7 +106,7 @@ class Offers:
         catalogue = self.spec.catalogue
         needs = []
         for item in catalogue.attributes:
-            proper = _must_be_said(item) and not _names_channels(item)
+            proper = bool(item.values) and _must_be_said(item) and not _names_channels(item)
             named = proper and self._values[item.name]
             called = item.type == "boolean" and self.mentions.says_all(item.label)
             if (named or called) and item.name in self.attributes:
@@ -105,13 +122,27 @@ class Offers:
         return needs
 
     def _offered(self, attribute: Attribute) -> list[str]:
-        if attribute.type == "boolean":
-            return ["true", "false"]
-        if attribute.type == "number":
-            limit = self.spec.functions["max_number"]
-            found = (value for value in self._amounts(attribute) if value <= limit)
-            return [str(value) for value in dict.fromkeys(found)]
-        return self._named_values(attribute)
+        match attribute.type:
+            case "boolean":
+                return ["true", "false"]
+            case "number":
+                return self._numbers(attribute)
+            case "date":
+                return [item.day for item in self.quantities if item.kind == "date"]
+            case "any":
+                return [*self._numbers(attribute), "true", "false", *self._spans]
+            case _:
+                return self._named_values(attribute) if attribute.values else self._spans
+
+    def _numbers(self, attribute: Attribute) -> list[str]:
+        limit = self.spec.functions["max_number"]
+        found = (value for value in self._amounts(attribute) if value <= limit)
+        return [str(value) for value in dict.fromkeys(found)]
+
+    @cached_property
+    def _spans(self) -> list[str]:
+        """Return the pieces of the sentence that may name what no catalogue lists."""
+        return open_values(self.sentence)
 
     def _named_values(self, attribute: Attribute) -> list[str]:
         """Return the values that the sentence may mean.
@@ -123,6 +154,8 @@ class Offers:
         if _names_channels(attribute) and not self.mentions.speaks_of_liking:
             # "Gửi email" says where to send, not what the customer likes best.
             return []
+        if self.wide and len(attribute.values) <= SHOWN_VALUES:
+            return list(labels)
         if _must_be_said(attribute):
             said = f" {self.mentions.text} "
             return [
@@ -134,11 +167,11 @@ class Offers:
             return list(labels)
         return self.mentions.narrow(labels)
 
-    def _amounts(self, attribute: Attribute) -> list[int]:
+    def _amounts(self, attribute: Attribute) -> list[int | float]:
         plain = [item.value for item in self._plain_for(attribute)]
         money = [item.value for item in self.quantities if item.kind == "money"]
         spans = [item.value for item in self.quantities if item.kind == "duration"]
-        days = [minutes // 1_440 for minutes in spans if minutes >= 1_440]
+        days: list[int | float] = [int(minutes // 1_440) for minutes in spans if minutes >= 1_440]
         match attribute.unit:
             case "vnd":
                 return money or [value for value in plain if value >= 1_000]

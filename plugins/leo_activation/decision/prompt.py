@@ -18,7 +18,7 @@ from leo_activation.decision.parser import plain_text
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.errors import DecisionError
 
-PROMPT_VERSION = "v1"
+PROMPT_VERSION = "v2"
 MAX_INSTRUCTION_CHARACTERS = 1_000
 
 

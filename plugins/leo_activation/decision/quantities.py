@@ -6,12 +6,15 @@ without diacritics, so "3 triệu", "3 trieu", "3tr" and "3 million" are the sam
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Literal
 
-Kind = Literal["money", "duration", "plain"]
+Kind = Literal["money", "duration", "plain", "date"]
 
 _MULTIPLIERS = {
     "nghin": 1_000, "ngan": 1_000, "k": 1_000, "thousand": 1_000,
@@ -38,6 +41,11 @@ _DIGITS = {
 _HALF = {"nua", "half"}
 _TOKEN = re.compile(r"\d[\d.,]*|[a-zđ]+")
 _GROUPED = re.compile(r"\d{1,3}([.,]\d{3})+")
+_DATE = re.compile(
+    r"(?<!\d)(?:(?P<d>\d{1,2})[/.-](?P<m>\d{1,2})[/.-](?P<y>\d{4})"
+    r"|(?P<y2>\d{4})-(?P<m2>\d{2})-(?P<d2>\d{2}))(?!\d)"
+)
+_TO = re.compile(r"\s*(?:den|toi|-|–|to|and|va)\s*")
 # Words that are numbers only in front of a unit: "sau" is "after" far more often than "six".
 _NEEDS_UNIT = set(_DIGITS) - {"two", "three", "four", "five", "seven", "eight", "nine"}
 
@@ -50,12 +58,16 @@ class Quantity:
     :param value: the number; minutes for a duration.
     :param start: where it begins in the folded text.
     :param after: the word that follows it: "20 buổi" is a number of "buoi".
+    :param end: where it ends in the folded text.
+    :param day: the date it stands for, as year-month-day.
     """
 
     kind: Kind
-    value: int
+    value: int | float
     start: int
     after: str = ""
+    end: int = 0
+    day: str = ""
 
 
 def fold(text: str) -> str:
@@ -69,14 +81,45 @@ def find_quantities(text: str) -> list[Quantity]:
 
     :param text: the instruction.
     """
-    tokens = [(match.group(), match.start()) for match in _TOKEN.finditer(fold(text))]
-    found: list[Quantity] = []
+    plain = fold(text)
+    found = list(_dates(plain))
+    for day in found:
+        plain = plain[: day.start] + " " * (day.end - day.start) + plain[day.end :]
+    tokens = [(match.group(), match.start()) for match in _TOKEN.finditer(plain)]
     index = 0
     while index < len(tokens):
+        first = index
         quantity, index = _read(tokens, index)
-        if quantity is not None and quantity.value >= 0:
-            found.append(quantity)
-    return found
+        if quantity is not None:
+            last, at = tokens[index - 1]
+            unit = tokens[index - 1][0] if index - 1 > first else ""
+            found.append(replace(quantity, value=_whole(quantity.value), end=at + len(last)))
+            _share_unit(found, plain, unit)
+    return sorted(found, key=lambda quantity: quantity.start)
+
+
+def _whole(value: float) -> int | float:
+    return int(value) if value == int(value) else value
+
+
+def _dates(text: str) -> Iterator[Quantity]:
+    """Yield the days that a text writes with day, month and year, or as year-month-day."""
+    for match in _DATE.finditer(text):
+        year, month, day = match.group("y", "m", "d") if match["y"] else match.group("y2", "m2", "d2")
+        with contextlib.suppress(ValueError):
+            written = date(int(year), int(month), int(day)).isoformat()
+            yield Quantity("date", 0, match.start(), end=match.end(), day=written)
+
+
+def _share_unit(found: list[Quantity], text: str, unit: str) -> None:
+    """Give the first of two amounts the unit of the second: "từ 1 đến 5 triệu"."""
+    if len(found) < 2 or found[-1].kind == "plain" or found[-2].kind != "plain":
+        return
+    one, other = found[-2], found[-1]
+    joined = one.end <= other.start and _TO.fullmatch(text[one.end : other.start])
+    factor = _MULTIPLIERS.get(unit) or (_MINUTES.get(unit) if other.kind == "duration" else None)
+    if joined and factor and one.value < 1_000:
+        found[-2] = replace(one, kind=other.kind, value=_whole(one.value * factor), after="")
 
 
 def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, int]:
@@ -101,7 +144,7 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return None, index + 1
     if spelled and word in {"a", "an"}:
         return None, index + 1
-    return Quantity("plain", round(number), start, unit), after
+    return Quantity("plain", number, start, unit), after
 
 
 def _duration(

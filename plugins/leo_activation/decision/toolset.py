@@ -1,6 +1,6 @@
 """The functions of one tenant: declarations, JSON Schema and hash from one source.
 
-``include/prompts/functions.v1.json`` holds what is the same for everyone, the tenant's catalogue
+``include/prompts/functions.v2.json`` holds what is the same for everyone, the tenant's catalogue
 what is not. The grammar (``grammar``) and the validator (``validation``) are built on the same
 two.
 """
@@ -18,9 +18,11 @@ from leo_activation.decision.catalogue import Attribute, Catalogue
 from leo_activation.decision.parser import ESCAPE, plain_text
 from leo_activation.paths import PROMPTS_FOLDER
 
-FUNCTIONS_VERSION = "v1"
+FUNCTIONS_VERSION = "v2"
 # A longer list is not shown to the model; its values are offered when the sentence names them.
 SHOWN_VALUES = 16
+# The beginning of a label says what it is for; a long one would crowd out the others.
+SHOWN_CHARACTERS = 60
 
 
 @cache
@@ -118,7 +120,11 @@ class ToolSpec:
                 ]
             case _:
                 return text
-        listed = "; ".join(f"{name}: {label}" if label else name for name, label in named)
+        # What it is called stands before its name: a model that reads from left to right knows at
+        # the name what the name is for, and only has to copy it.
+        listed = "; ".join(
+            f"{shorten(label)}: {name}" if label else name for name, label in named
+        )
         return f"{text} {listed}".strip()
 
     @cached_property
@@ -146,14 +152,21 @@ class ToolSpec:
     def _value_schema(self, attribute: Attribute, operator: str) -> dict[str, Any]:
         if operator == "exists" or attribute.type == "boolean":
             return {"type": "boolean"}
+        number = {"type": "number", "minimum": 0, "maximum": self.functions["max_number"]}
         if attribute.type == "number":
-            return {"type": "integer", "minimum": 0, "maximum": self.functions["max_number"]}
+            return number
+        if attribute.type == "any" and operator in ("gt", "gte", "lt", "lte"):
+            return number
+        if attribute.type == "date":
+            return {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"}
         one: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 80}
         if attribute.values:
             one = {"enum": [value.name for value in attribute.values]}
         if operator == "in":
             return {"type": "array", "items": one, "minItems": 1, "maxItems": 20,
                     "uniqueItems": True}  # fmt: skip
+        if attribute.type == "any" and operator in ("eq", "ne"):
+            return {"anyOf": [one, number, {"type": "boolean"}]}
         return one
 
     def _send_schemas(self) -> Iterator[dict[str, Any]]:
@@ -174,6 +187,13 @@ class ToolSpec:
         limit = self.functions["max_wait_minutes"]
         minutes = {"type": "integer", "minimum": 1, "maximum": limit}
         return _call_schema("wait_duration", {"minutes": minutes})
+
+
+def shorten(label: str) -> str:
+    """Return as much of a label as the model is shown, whole words only."""
+    if len(label) <= SHOWN_CHARACTERS:
+        return label
+    return label[:SHOWN_CHARACTERS].rsplit(" ", 1)[0]
 
 
 def _call_schema(

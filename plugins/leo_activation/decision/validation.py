@@ -7,6 +7,7 @@ call, and last against the strict JSON Schema.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,11 @@ from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.parser import Call, CallSyntaxError, parse_calls
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.errors import DecisionError
+
+ORDERED = ("gt", "gte", "lt", "lte")
+# ASCII digits only: other scripts have digits that no fact is stored with.
+_NUMBER = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,6})?")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class PlanRejectedError(DecisionError):
@@ -70,10 +76,12 @@ def _typed(spec: ToolSpec, call: Call) -> Call:
 
 
 def _typed_value(attribute: Attribute, operator: Any, value: Any) -> Any:
-    if operator == "exists" or attribute.type == "boolean":
-        return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
-    if attribute.type == "number" and isinstance(value, str) and value.isascii():
-        return int(value) if value.isdigit() else value
+    if not isinstance(value, str):
+        return value
+    if operator == "exists" or attribute.type in ("boolean", "any"):
+        value = {"true": True, "false": False}.get(value, value)
+    if attribute.type in ("number", "any") and isinstance(value, str) and _NUMBER.fullmatch(value):
+        return float(value) if "." in value else int(value)
     return value
 
 
@@ -107,9 +115,14 @@ def _check_problem(spec: ToolSpec, arguments: Mapping[str, Any]) -> str | None:
         return f"{operator!r} does not fit {attribute.name}, a {attribute.type}; use {fitting}"
     if operator == "exists" or attribute.type == "boolean":
         return None if isinstance(value, bool) else f"the value {value!r} is neither true nor false"
-    if attribute.type == "number":
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        return None if whole else f"the value {value!r} of {attribute.name} is no whole number"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if attribute.type == "number" or (attribute.type == "any" and operator in ORDERED):
+        return None if is_number else f"the value {value!r} of {attribute.name} is no number"
+    if attribute.type == "date":
+        is_day = isinstance(value, str) and _DAY.fullmatch(value)
+        return None if is_day else f"the value {value!r} of {attribute.name} is no day (2026-12-31)"
+    if attribute.type == "any" and operator in ("eq", "ne") and isinstance(value, bool | int | float):
+        return None
     return _name_problem(attribute, value if operator == "in" else [value])
 
 

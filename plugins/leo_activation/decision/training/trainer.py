@@ -36,19 +36,23 @@ _BLOCKED = -1e9
 class Recipe:
     """Everything that a training run depends on, and nothing else.
 
-    :param steps: optimiser steps; every step sees new sentences.
+    :param steps: optimiser steps at most; every step sees new sentences.
+    :param seconds: wall time at most; the learning rate falls to nothing by then.
     :param batch: sentences per step.
     :param batches_per_world: steps that share one random catalogue.
     :param familiar: share of catalogues with the platform's own names.
+    :param wide: share of sentences that are read without the help of their own words.
     """
 
-    steps: int = 450
-    batch: int = 8
-    batches_per_world: int = 3
+    steps: int = 900
+    seconds: int = 3_300
+    batch: int = 5
+    batches_per_world: int = 4
     rank: int = 8
     learning_rate: float = 7e-4
     warmup: int = 20
-    familiar: float = 0.45
+    familiar: float = 0.15
+    wide: float = 0.5
     seed: int = 20_261_123
 
 
@@ -62,12 +66,17 @@ class Row:
 
 
 def encode_example(
-    tokenizer: PromptTokenizer, encode: Encode, spec: ToolSpec, example: Example
+    tokenizer: PromptTokenizer, encode: Encode, spec: ToolSpec, example: Example, *, wide: bool
 ) -> Row:
-    """Return the tokens of an example and the choices in it."""
+    """Return the tokens of an example and the choices in it.
+
+    :param wide: ask for names even where the sentence's words decide.
+    :raises KeyError: when the grammar does not allow the plan.
+    """
     suffix = tokenizer.suffix_ids(example.instruction)
     labels = list(plan_labels(example.plan))
-    written, found = forks(PlanGrammar(spec, example.instruction), labels, encode)
+    grammar = PlanGrammar(spec, example.instruction, wide=wide)
+    written, found = forks(grammar, labels, encode, example.free)
     # What follows the last choice cannot change the loss.
     return Row([*suffix, *written[: found[-1].after]], len(suffix), found)
 
@@ -77,17 +86,19 @@ def batches(
 ) -> Iterator[tuple[Prefix, list[Row]]]:
     """Yield batches for ever, each from one catalogue, rows of similar length together."""
     # Not for secrets: examples must be the same for the same seed.
-    rng = random.Random(recipe.seed)  # noqa: S311
+    rng = random.Random(recipe.seed + 1_000 * _rank())  # noqa: S311
     encode = cache(tokenizer.encode)
     while True:
         world = make_world(rng, familiar=rng.random() < recipe.familiar)
         spec = ToolSpec(world.catalogue)
         rows: list[Row] = []
         while len(rows) < recipe.batch * recipe.batches_per_world:
-            # A sentence whose own words point elsewhere teaches nothing: decoding could not
-            # write its plan either.
-            with contextlib.suppress(KeyError):
-                rows.append(encode_example(tokenizer, encode, spec, make_example(rng, world)))
+            example = make_example(rng, world)
+            # A sentence whose own words point elsewhere is read without them.
+            for wide in (rng.random() < recipe.wide, True):
+                with contextlib.suppress(KeyError):
+                    rows.append(encode_example(tokenizer, encode, spec, example, wide=wide))
+                    break
         rows.sort(key=lambda row: len(row.ids))
         prefix = gemma.read_prefix(tokenizer.prefix_ids(spec))
         prefix = Prefix([(k.clone(), v.clone()) for k, v in prefix.layers], prefix.length)
@@ -150,37 +161,70 @@ def train(prepared: PreparedModel, recipe: Recipe, folder: Path, report: Report,
     source = batches(recipe, gemma, tokenizer)
     losses: list[float] = []
     shares: list[float] = []
-    for step in range(recipe.steps):
+    step, elapsed = 0, 0.0
+    while step < recipe.steps and elapsed < recipe.seconds:
+        done = max(step / recipe.steps, elapsed / recipe.seconds)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(step, recipe)
+            group["lr"] = recipe.learning_rate * _schedule(step, done, recipe)
         prefix, rows = next(source)
         loss, share = batch_loss(gemma, prefix, adapter, rows)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        _average_gradients(adapter)
         torch.nn.utils.clip_grad_norm_(adapter.values(), 1.0)
         optimiser.step()
         losses.append(float(loss.detach()))
         shares.append(share)
-        if step % 10 == 9:
+        step, elapsed = step + 1, _elapsed(started)
+        if step % 10 == 0:
             recent, right = sum(losses[-10:]) / 10, sum(shares[-10:]) / 10
-            elapsed = time.monotonic() - started
-            report(f"step {step + 1}/{recipe.steps}: loss {recent:.3f}, "
+            report(f"step {step}/{recipe.steps}: loss {recent:.3f}, "
                    f"choices right {right:.1%}, {elapsed:.0f} s")  # fmt: skip
-        if step % 100 == 99 or step == recipe.steps - 1:
+        last = step == recipe.steps or elapsed >= recipe.seconds
+        if (step % 50 == 0 or last) and _rank() == 0:
             manifest = {
                 "name": f"{prepared.name} + local adapter",
                 "base_weights_sha256": prepared.weights_sha256,
                 "date": date,
-                "recipe": {**recipe.__dict__, "steps_done": step + 1},
-                "training_seconds": round(time.monotonic() - started),
+                "recipe": {**recipe.__dict__, "steps_done": step, "processes": _processes()},
+                "training_seconds": round(elapsed),
                 "licence": "Gemma Terms of Use; see NOTICE",
             }
             save_adapter(folder, adapter, manifest)
 
 
-def _schedule(step: int, recipe: Recipe) -> float:
+def _processes() -> int:
+    return torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+
+
+def _rank() -> int:
+    return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+
+
+def _average_gradients(adapter: Adapter) -> None:
+    """Let several processes, each with sentences of its own, take one step together."""
+    if _processes() == 1:
+        return
+    joined = torch.cat([tensor.grad.flatten() for tensor in adapter.values()
+                        if tensor.grad is not None])  # fmt: skip
+    torch.distributed.all_reduce(joined)
+    joined /= _processes()
+    at = 0
+    for tensor in adapter.values():
+        if tensor.grad is not None:
+            tensor.grad.copy_(joined[at : at + tensor.numel()].view_as(tensor))
+            at += tensor.numel()
+
+
+def _elapsed(started: float) -> float:
+    """Return the seconds since a start, the same in every process: all must stop together."""
+    elapsed = torch.tensor([time.monotonic() - started])
+    if _processes() > 1:
+        torch.distributed.broadcast(elapsed, 0)
+    return float(elapsed)
+
+
+def _schedule(step: int, done: float, recipe: Recipe) -> float:
     """Return the share of the learning rate: a short climb, then half a cosine down."""
-    if step < recipe.warmup:
-        return (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
+    climb = min(1.0, (step + 1) / recipe.warmup)
+    return climb * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
