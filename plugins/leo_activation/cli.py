@@ -18,6 +18,7 @@ from leo_activation.errors import LeoError
 
 COMMANDS = {
     "gateway": "leo_activation.decision.gateway_command",
+    "decide": "leo_activation.decision.decide_command",
     "model": "leo_activation.decision.cli",
     "db": "leo_activation.commands.db",
     "trace": "leo_activation.commands.trace",

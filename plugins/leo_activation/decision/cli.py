@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from leo_activation.decision.weights import default_folder, open_prepared
-from leo_activation.decision.weights import prepare as prepare_weights
+from leo_activation.decision.adoption import check_model, open_model
+from leo_activation.decision.prompt import PromptTokenizer
+from leo_activation.decision.weights import PreparedModel, verify
 from leo_activation.paths import ADAPTER_FOLDER
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The decision model.")
@@ -18,8 +20,19 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The decision
 
 @app.command()
 def prepare() -> None:
-    """Fetch, check and convert the weights; done once, about two minutes."""
-    prepare_weights(typer.echo)
+    """Fetch, check and convert the weights; done once, about two minutes.
+
+    Weights that are there already are read and compared with their SHA-256. With LEO_MODEL set,
+    that model is looked for and checked instead.
+    """
+    prepared = open_model(os.environ, fetch=True, report=typer.echo)
+    verify(prepared)
+    check_model(prepared, PromptTokenizer(prepared.folder))
+    typer.echo(f"{prepared.name}: weights {prepared.weights_sha256[:12]} checked")
+
+
+def _model() -> PreparedModel:
+    return open_model(os.environ, fetch=False, report=typer.echo)
 
 
 @app.command()
@@ -37,7 +50,7 @@ def train(
     torch.set_num_threads(threads)
     date = datetime.now(UTC).date().isoformat()
     recipe = Recipe(steps=steps, seed=seed)
-    train(open_prepared(default_folder()), recipe, output, typer.echo, date)
+    train(_model(), recipe, output, typer.echo, date)
 
 
 @app.command()
@@ -49,7 +62,7 @@ def evaluate(
     """Measure exact plans on the hand-written sentences, beside two baselines."""
     from leo_activation.decision.training.evaluation import evaluate_all, record_metrics, table
 
-    report = evaluate_all(open_prepared(default_folder()), adapter)
+    report = evaluate_all(_model(), adapter)
     typer.echo(json.dumps(report, ensure_ascii=False, indent=2) if as_json else table(report))
     if record:
         record_metrics(adapter, report)

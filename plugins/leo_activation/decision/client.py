@@ -19,6 +19,9 @@ MAX_ATTEMPTS = 3
 # Long enough for a gateway that was killed to be started again.
 PAUSES = (3.0, 12.0)
 TIMEOUT_SECONDS = 30.0
+_LONGEST_WAIT_SECONDS = 30.0
+# The request itself is at fault; anything else may be better next time.
+_REFUSED = frozenset({400, 413, 422})
 
 
 class GatewayRefusedError(DecisionError):
@@ -44,7 +47,7 @@ class GatewayUnavailableError(DecisionError):
 class GatewayAnswer:
     """A decision as the gateway gave it, after the same checks as on its side.
 
-    :param document: the whole answer, for the trace.
+    :param document: the plan's record, for the trace: raw output, model, versions, hashes, choices.
     :param attempts: how many requests it took.
     :param errors: what went wrong before.
     """
@@ -94,8 +97,10 @@ class GatewayClient:
         errors: list[str] = []
         with httpx.Client(timeout=self.timeout) as client:
             for attempt in range(1, MAX_ATTEMPTS + 1):
+                pause = PAUSES[min(attempt, len(PAUSES)) - 1]
                 try:
                     response = client.post(f"{self.url}/v1/decisions", json=body)
+                    pause = max(pause, _asked_to_wait(response))
                     document = _document(response)
                     verdict, reason, plan = _believe(spec, document)
                     return GatewayAnswer(verdict, reason, plan, document, attempt, errors)
@@ -104,19 +109,33 @@ class GatewayClient:
                 except (httpx.HTTPError, ValueError, DecisionError) as error:
                     errors.append(f"{type(error).__name__}: {error}"[:300])
                 if attempt < MAX_ATTEMPTS:
-                    self.sleep(PAUSES[attempt - 1])
+                    self.sleep(pause)
         raise GatewayUnavailableError(self.url, errors)
 
 
+def _asked_to_wait(response: httpx.Response) -> float:
+    """Return for how many seconds the gateway asks to be left alone, within reason."""
+    told = response.headers.get("retry-after", "")
+    return min(float(told), _LONGEST_WAIT_SECONDS) if told.isdigit() else 0.0
+
+
 def _document(response: httpx.Response) -> dict[str, Any]:
-    if response.status_code == 422:
+    """Return the plan's record.
+
+    :raises ValueError: when the answer is of another shape.
+    """
+    if response.status_code in _REFUSED:
         raise GatewayRefusedError(f"the gateway refused the request: {response.text[:300]}")
     if response.status_code != 200:
         raise ValueError(f"HTTP {response.status_code} {response.text[:100]!r}")
-    document = response.json()
-    if not isinstance(document, dict):
-        raise ValueError(f"the answer is {type(document).__name__}, not an object")
-    return document
+    answer = response.json()
+    if not isinstance(answer, dict):
+        raise ValueError(f"the answer is {type(answer).__name__}, not an object")
+    plan = answer.get("plan")
+    if not isinstance(plan, dict):
+        raise ValueError(f"the answer holds no plan: {str(answer)[:100]!r}")
+    shared = {name: answer.get(name) for name in ("model", "versions", "toolset_hash")}
+    return {**plan, **shared, "plan": plan.get("calls"), "cached": plan.get("memo")}
 
 
 def _believe(

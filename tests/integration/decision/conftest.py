@@ -90,6 +90,7 @@ class WireGateway:
         """Start without answers."""
         self.answers: list[Answer] = []
         self.requests: list[Any] = []
+        self.headers: dict[str, str] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -103,6 +104,8 @@ class WireGateway:
                 status, body = answer
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body.encode())))
+                for name, value in outer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body.encode())
 

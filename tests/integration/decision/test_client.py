@@ -21,17 +21,24 @@ PLAN = [check("segments", "contains", "vip"), send("email", "tri_an_vip")]
 GOOD: dict[str, Any] = {
     "verdict": "accepted",
     "reason": None,
-    "plan": [call.to_document() for call in PLAN],
+    "calls": [call.to_document() for call in PLAN],
     "raw_output": render_calls(PLAN),
-    "model": "test",
     "prompt_hash": "0" * 64,
-    "toolset_hash": ToolSpec(shop()).toolset_hash,
     "latency_ms": 5,
+    "memo": False,
+}
+WHOLE: dict[str, Any] = {
+    "model": "test",
+    "versions": {"schema_hash": "1"},
+    "toolset_hash": ToolSpec(shop()).toolset_hash,
+    "decisions": [],
 }
 
 
 def changed(**values: Any) -> tuple[int, str]:
-    return 200, json.dumps(GOOD | values)
+    """Return an answer with other values in its plan, or beside it."""
+    beside = {key: values.pop(key) for key in list(values) if key in WHOLE}
+    return 200, json.dumps({**WHOLE, **beside, "plan": {**GOOD, **values}})
 
 
 def client(wire: WireGateway) -> GatewayClient:
@@ -43,6 +50,13 @@ def test_a_good_answer_is_believed_at_once(wire: WireGateway) -> None:
     answer = client(wire).decide("Gửi", shop())
     assert (answer.plan, answer.attempts, answer.errors) == (PLAN, 1, [])
     assert wire.requests[0]["catalogue"] == shop().to_document()
+    record = answer.document
+    assert (record["model"], record["versions"], record["cached"]) == (
+        "test",
+        WHOLE["versions"],
+        False,
+    )
+    assert record["plan"] == GOOD["calls"]
 
 
 @pytest.mark.invariant(7)
@@ -55,12 +69,14 @@ def test_a_good_answer_is_believed_at_once(wire: WireGateway) -> None:
         (200, "[]"),
         (200, "{}"),
         None,
-        changed(plan=[{"name": "delete_profile", "arguments": {}}]),
-        changed(plan=[{"name": "send_notification", "arguments": {"channel": "zalo"}}]),
-        changed(plan=[{"arguments": {}}]),
-        changed(plan=["send"]),
-        changed(plan=None),
-        changed(plan=[]),
+        changed(calls=[{"name": "delete_profile", "arguments": {}}]),
+        changed(calls=[{"name": "send_notification", "arguments": {"channel": "zalo"}}]),
+        changed(calls=[{"arguments": {}}]),
+        changed(calls=["send"]),
+        changed(calls=None),
+        changed(calls=[]),
+        (200, json.dumps({**WHOLE, "plan": None})),
+        changed(model=7),
         changed(verdict="no_call"),
         changed(verdict="maybe"),
         changed(toolset_hash="1" * 64),
@@ -85,15 +101,24 @@ def test_after_three_attempts_the_error_names_them_all(wire: WireGateway) -> Non
     assert "HTTP 503" in str(failure.value)
 
 
-def test_a_refused_request_is_not_repeated(wire: WireGateway) -> None:
-    wire.answers = [(422, '{"detail": "the instruction is empty"}')]
+def test_a_gateway_that_says_when_to_come_back_is_left_alone_until_then(wire: WireGateway) -> None:
+    wire.headers = {"Retry-After": "7"}
+    wire.answers = [(429, '{"detail": "full"}'), changed()]
+    pauses: list[float] = []
+    answer = GatewayClient(wire.url, timeout=5, sleep=pauses.append).decide("Gửi", shop())
+    assert (answer.attempts, pauses) == (2, [7.0])
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refused_request_is_not_repeated(wire: WireGateway, status: int) -> None:
+    wire.answers = [(status, '{"detail": "the instruction is empty"}')]
     with pytest.raises(GatewayRefusedError, match="the instruction is empty"):
         client(wire).decide("Gửi", shop())
     assert len(wire.requests) == 1
 
 
 def test_a_rejected_output_is_an_answer(wire: WireGateway) -> None:
-    wire.answers = [changed(verdict="rejected", reason="call 1: …", plan=None)]
+    wire.answers = [changed(verdict="rejected", reason="call 1: …", calls=None)]
     answer = client(wire).decide("Gửi", shop())
     assert (answer.verdict, answer.plan) == ("rejected", None)
 
