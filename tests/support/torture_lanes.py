@@ -59,8 +59,7 @@ def _telegram_faults() -> list[Rule]:
     return _rules(
         throttled={"code": 429, "text": "Too Many Requests", "extra": {"retry_after": 1}},
         server_error={"code": 502, "text": "Bad Gateway"},
-        # A success that is none: {"ok": false} under a 200.
-        malformed={"code": 200},
+        malformed={"code": 200, "extra": {"body": "<html>accepted?"}},
         refused={
             "code": 403,
             "text": "Forbidden: bot was blocked by the user",
@@ -111,25 +110,30 @@ def _zalo_faults() -> list[Rule]:
 
 
 def _fcm_faults() -> list[Rule]:
-    unregistered = {"errorCode": "UNREGISTERED"}
+    quota, unavailable = {"errorCode": "QUOTA_EXCEEDED"}, {"errorCode": "UNAVAILABLE"}
+    rules = _rules(
+        throttled={"code": 429, "extra": {**quota, "headers": {"Retry-After": "1"}}},
+        # Without the header the wait is a minute: once is enough.
+        throttled_without_header={"code": 429, "extra": quota, "every": 499, "times": 1},
+        server_error={"code": 503, "extra": unavailable},
+        malformed={"code": 200, "extra": {"body": "<html>accepted?"}},
+        refused={
+            "code": 404,
+            "extra": {"errorCode": "UNREGISTERED"},
+            "match": f"device-*{REFUSED}*",
+        },
+    )
+    for rule in rules:
+        if rule["action"].startswith("cut"):
+            # The others on the connection go on; the cut of a whole one comes below.
+            rule["extra"] = {"scope": "stream", "error_code": 2}
     return [
-        *_rules(
-            throttled={
-                "code": 429,
-                "extra": {"errorCode": "QUOTA_EXCEEDED", "headers": {"Retry-After": "1"}},
-            },
-            # Without the header the wait is a minute: once is enough.
-            throttled_without_header={
-                "code": 429, "extra": {"errorCode": "QUOTA_EXCEEDED"}, "every": 499, "times": 1,
-            },
-            server_error={"code": 503, "extra": {"errorCode": "UNAVAILABLE"}},
-            malformed={"code": 200, "extra": {"body": "<html>accepted?"}},
-            refused={"code": 404, "extra": unregistered, "match": f"device-*{REFUSED}*"},
-        ),
-        {"action": "cut_after", "every": 113, "extra": {"scope": "stream", "error_code": 2}},
+        *rules,
+        {"action": "cut_before", "every": 211},
+        {"action": "cut_after", "every": 197},
         {"action": "goaway", "every": 127, "extra": {"process": True}},
         {"action": "goaway", "every": 131},
-    ]  # fmt: skip
+    ]
 
 
 def _pushalert_faults() -> list[Rule]:
@@ -292,7 +296,7 @@ class Lane:
         return self.fired + sum(
             rule["fired"]
             for rule in self.stand_in.call("/faults")
-            if rule["action"] != "reply" or rule["code"] in (200, 202)
+            if rule["action"] != "reply" or (rule["code"] in (200, 202) and rule["match"] == "*")
         )
 
     def kill(self) -> None:
