@@ -28,6 +28,7 @@ from leo_activation.decision.interpreter import day_of
 from leo_activation.decision.mentions import Mentions, plain_words
 from leo_activation.decision.parser import Call, plan_from_document
 from leo_activation.decision.quantities import find_quantities
+from leo_activation.decision.summary import UNKNOWN
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.validation import PlanRejectedError, check_plan
 from leo_activation.delivery.ledger import find_recipient
@@ -36,7 +37,6 @@ from leo_activation.paths import PROMPTS_FOLDER
 
 RULES_FILE = "choose.v1.json"
 REACHABLE = "reachable"
-UNKNOWN = "unknown"
 # As many looks as are decided within the timeout on one slow core.
 CHUNK = 32
 # For the whole answer; a single silence may last half as long.
@@ -68,9 +68,9 @@ def relevant_attributes(catalogue: Catalogue, instruction: str) -> list[Attribut
 
 def _named(catalogue: Catalogue, instruction: str, mentions: Mentions) -> set[str]:
     labels = {item.name: item.label or item.name for item in catalogue.attributes}
-    meant = mentions.narrow(labels)
-    # Where nothing speaks for one of them, all stay: the sentence names none.
-    found = set() if len(meant) == len(labels) else set(meant)
+    # A candidate without words stays only where nothing speaks for another: all stay then.
+    meant = set(mentions.narrow({**labels, "": ""}))
+    found = set() if "" in meant else meant
     found |= {item.name for item in catalogue.attributes if _named_values(item, mentions)}
     if any(quantity.kind == "money" for quantity in find_quantities(instruction)):
         money = [item.name for item in catalogue.attributes if item.unit == "vnd"]

@@ -19,6 +19,8 @@ _DAY_OPERATORS = {
     "eq": "vào", "ne": "khác", "gt": "sau", "gte": "từ", "lt": "trước", "lte": "không sau",
 }  # fmt: skip
 _UNITS = {"vnd": " ₫", "days": " ngày", "years": " tuổi"}
+# What a choice is shown for a fact that the customer does not have.
+UNKNOWN = "unknown"
 NO_ANSWER = "Không gửi: chưa có quyết định vì cổng AI không trả lời."
 NO_CALL = "Không gửi: chỉ dẫn không yêu cầu gửi tin nào cho khách."
 NOTHING_CHOSEN = "Không gửi: AI không chọn tin nào cho khách này."
@@ -61,6 +63,8 @@ def describe_choice(shown: Mapping[str, Any], catalogue: Catalogue) -> str:
     """Return the facts by which the model chose for a customer, in words."""
     parts = []
     for name, value in shown.items():
+        if value == UNKNOWN:
+            continue
         attribute = _attribute(name, catalogue)
         found = value if isinstance(value, list) else [value]
         told = ", ".join(_value(attribute, item) for item in found)

@@ -8,114 +8,40 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from leo_activation.database import Connection, connect, tenant_transaction
+from leo_activation.database import Connection, connect
 from leo_activation.decision import orchestrator, tasks
-from leo_activation.decision.catalogue import Catalogue
-from leo_activation.decision.client import GatewayAnswer, GatewayClient, GatewayRefusedError
-from leo_activation.decision.orchestrator import compile_plan, decide_batch
-from leo_activation.decision.parser import Call, render_calls
+from leo_activation.decision.client import GatewayClient, GatewayRefusedError
+from leo_activation.decision.orchestrator import compile_plan
+from leo_activation.decision.parser import render_calls
 from leo_activation.decision.tasks import DecideReport
 from leo_activation.errors import DecisionError
-from leo_activation.snapshot import ensure_campaign, freeze_segment
 from tests.conftest import DatabaseUrls
 from tests.integration.decision.conftest import GatewayProcess, WireGateway
-from tests.support.catalogues import check, send, wait
-from tests.support.marts import add_profiles, add_segment, create_marts
-
-CUSTOMERS = [f"k-{number:03d}" for number in range(1, 31)]
-VIPS = CUSTOMERS[:10]
-SENTENCE = "Gửi email tri ân nếu là khách VIP"
-VIP = check("segments", "contains", "vip")
-THANKS = send("email", "tri_an_vip")
-NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
-
-
-class PreparedGateway:
-    """A gateway that compiled the sentence beforehand: its answer passes through no network.
-
-    :param plan: what it says the sentence means.
-    """
-
-    def __init__(self, *plan: Call) -> None:
-        """Keep the plan."""
-        self.plan = list(plan)
-        self.asked: list[Catalogue] = []
-
-    def decide(self, instruction: str, catalogue: Catalogue) -> GatewayAnswer:
-        """Return the plan with the fields of a real answer."""
-        self.asked.append(catalogue)
-        document = {
-            "raw_output": render_calls(self.plan), "model": "prepared", "prompt_hash": "0" * 64,
-            "latency_ms": 7,
-        }  # fmt: skip
-        return GatewayAnswer("accepted" if self.plan else "no_call", None, self.plan, document)
+from tests.support.catalogues import wait
+from tests.support.decisions import (
+    NOW,
+    THANKS,
+    VIP,
+    PreparedGateway,
+    arrange,
+    decide,
+    open_shop,
+    outcomes,
+    rows,
+)
 
 
 @pytest.fixture
 def shop(admin_conn: Connection, dbt_conn: Connection, runtime_conn: Connection) -> Connection:
     """Give both tenants thirty customers, ten of them VIP, and two templates."""
-    create_marts(dbt_conn)
-    for tenant in ("tenant_a", "tenant_b"):
-        add_profiles(admin_conn, tenant, CUSTOMERS)
-        add_segment(admin_conn, tenant, "vip", VIPS)
-        add_segment(admin_conn, tenant, "everyone", CUSTOMERS)
-        for template, channel in (("tri_an_vip", "email"), ("tri_an_vip_telegram", "telegram")):
-            admin_conn.execute(
-                "insert into message_template (tenant_id, template_id, channel, description, "
-                "subject, body_text) values (%s, %s, %s, 'Thư tri ân: dài', 'Chào', 'Cảm ơn')",
-                (tenant, template, channel),
-            )
-        admin_conn.execute(
-            "insert into consent (tenant_id, profile_id, channel, decision, source) "
-            "select tenant_id, profile_id, 'email', 'granted', 'form' from cdp_profiles "
-            "where tenant_id = %s",
-            (tenant,),
-        )
+    open_shop(admin_conn, dbt_conn)
     return runtime_conn
-
-
-def arrange(
-    shop: Connection, gateway: Any, tenant: str = "tenant_a", **changes: Any
-) -> dict[str, Any]:
-    """Freeze everyone and compile the sentence; return what `decide_batch` needs."""
-    instruction = changes.get("instruction", SENTENCE)
-    channels = ["email", "telegram"]
-    campaign_id = ensure_campaign(
-        shop, tenant_id=tenant, code="tri-an", instruction=instruction, channels=channels
-    )
-    manifest = freeze_segment(
-        shop, tenant_id=tenant, segment_key="everyone", campaign_id=campaign_id, run_id="run-1"
-    )
-    plan_id = compile_plan(
-        shop, gateway, tenant_id=tenant, campaign_id=campaign_id, run_id="run-1",
-        instruction=instruction, channels=channels,
-    )  # fmt: skip
-    return {"tenant_id": tenant, "snapshot_id": manifest.snapshot_id, "plan_id": plan_id}
-
-
-def decide(shop: Connection, run: dict[str, Any], first: int = 1, last: int = 30) -> DecideReport:
-    return decide_batch(shop, **run, first_ordinal=first, last_ordinal=last, now=NOW)
-
-
-def rows(connection: Connection, statement: str, tenant: str = "tenant_a") -> list[Any]:
-    with tenant_transaction(connection, tenant) as cursor:
-        return cursor.execute(statement).fetchall()  # type: ignore[arg-type]
-
-
-def outcomes(connection: Connection, tenant: str = "tenant_a") -> dict[tuple[str, str | None], int]:
-    found = rows(
-        connection,
-        "select delivery_status::text as status, skip_reason, count(*) as n "
-        "from delivery_log group by 1, 2",
-        tenant,
-    )
-    return {(row["status"], row["skip_reason"]): row["n"] for row in found}
 
 
 @pytest.mark.invariant(4)
@@ -229,12 +155,7 @@ def test_an_unreachable_gateway_fails_the_tasks_and_leaves_nobody_out(
 def test_a_rejected_output_is_recorded_and_runs_for_nobody(
     shop: Connection, wire: WireGateway
 ) -> None:
-    class Rejecting(PreparedGateway):
-        def decide(self, instruction: str, catalogue: Catalogue) -> GatewayAnswer:
-            answer = super().decide(instruction, catalogue)
-            return GatewayAnswer("rejected", "call 1: no such template", None, answer.document)
-
-    run = arrange(shop, Rejecting(THANKS))
+    run = arrange(shop, PreparedGateway(THANKS, verdict="rejected"))
     assert decide(shop, run).skipped == {"no_decision": 30}
     (task,) = rows(shop, "select distinct status::text, reasoning_trace from agent_task")
     assert task["status"] == "completed"

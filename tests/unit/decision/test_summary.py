@@ -164,7 +164,7 @@ def test_every_operator_and_type_is_told_in_words(
 
 def test_the_facts_behind_a_choice_are_told_in_words() -> None:
     shown = {"reachable": ["email", "zalo"], "segments": ["vip"], "total_spent_vnd": ">=5000000",
-             "city": []}  # fmt: skip
+             "city": [], "preferred_channel": "unknown"}  # fmt: skip
     assert describe_choice(shown, wide_shop()) == (
         "kênh liên lạc được: email, zalo; nhóm khách hàng: Khách VIP; tổng chi tiêu: >=5000000; "
         "city: không có"
