@@ -44,6 +44,122 @@ values (
 )
 returning quality_run_id;
 
+-- name: channel_health
+-- What went wrong with the messages that left lately, for each channel that may send: by bad
+-- addresses, complaints and blocks in the longer window, by throttling and lost answers in the
+-- shorter. Both begin anew where the circuit breaker opened last: a person has looked at what was
+-- before. Only the rows of these windows are read.
+with watched as (
+    select
+        k.tenant_id,
+        k.channel,
+        t.settings,
+        greatest(%(since)s::timestamptz, max(q.created_at)) as since,
+        greatest(%(recent)s::timestamptz, max(q.created_at)) as recent_since
+    from channel_credential as k
+    inner join tenant as t on k.tenant_id = t.tenant_id
+    left join quality_run as q
+        on
+            k.tenant_id = q.tenant_id
+            and q.suite = %(suite)s
+            and q.results ->> 'channel' = k.channel
+    where k.tenant_id = %(tenant_id)s and k.status = 'active'
+    group by k.tenant_id, k.channel, t.settings
+),
+
+attempted as (
+    select
+        w.channel,
+        w.recent_since,
+        d.delivery_id,
+        d.task_id,
+        d.event_id,
+        d.delivery_status,
+        d.error_class,
+        d.attempted_at,
+        d.bounced_at
+    from watched as w
+    inner join delivery_log as d
+        on
+            w.tenant_id = d.tenant_id
+            and w.channel = d.channel
+            and d.attempted_at > w.since
+            and d.attempted_at <= %(now)s::timestamptz
+),
+
+told as (
+    select
+        r.delivery_id,
+        bool_or(r.kind = 'complained') as is_complaint,
+        bool_or(r.kind = 'blocked') as is_block
+    from delivery_receipt as r
+    where
+        r.tenant_id = %(tenant_id)s
+        and r.kind in ('complained', 'blocked')
+        and r.received_at > %(since)s::timestamptz
+        and r.delivery_id is not null
+    group by r.delivery_id
+),
+
+figures as (
+    select
+        a.channel,
+        count(*) as messages,
+        count(*) filter (
+            where
+            a.bounced_at is not null
+            or (a.delivery_status = 'failed' and a.error_class = any(%(bad_address)s::text[]))
+        ) as bounced,
+        count(*) filter (where x.is_complaint) as complained,
+        count(*) filter (
+            where
+            x.is_block
+            or (a.delivery_status = 'failed' and a.error_class = any(%(blocked)s::text[]))
+        ) as blocked,
+        count(*) filter (where a.attempted_at > a.recent_since) as recent_messages,
+        count(*) filter (
+            where
+            a.attempted_at > a.recent_since
+            and a.delivery_status = 'retry'
+            and a.error_class = 'throttled'
+        ) as throttled,
+        count(*) filter (
+            where a.attempted_at > a.recent_since and a.delivery_status = 'unknown'
+        ) as "unknown", -- noqa: RF06
+        count(*) filter (where t.task_id is null or e.event_id is null) as orphaned,
+        count(*) filter (
+            where
+            t.status not in ('pending', 'deciding', 'failed')
+            and (
+                t.plan is null
+                or coalesce(t.reasoning_trace, 'null') in (
+                    'null', '""', jsonb_build_array(), jsonb_build_object()
+                )
+                or coalesce(btrim(t.reasoning_summary), '') = ''
+            )
+        ) as untraced
+    from attempted as a
+    left join told as x on a.delivery_id = x.delivery_id
+    left join agent_task as t on t.tenant_id = %(tenant_id)s and a.task_id = t.task_id
+    left join marketing_event as e on e.tenant_id = %(tenant_id)s and a.event_id = e.event_id
+    group by a.channel
+)
+
+select f.*, w.settings, w.since, w.recent_since
+from watched as w
+inner join figures as f on w.channel = f.channel
+order by w.channel;
+
+-- name: channels_stopped_by
+-- Channels that were paused with a reason that begins so, and that nobody has resumed.
+select k.channel, k.status_reason
+from channel_credential as k
+where
+    k.tenant_id = %(tenant_id)s
+    and k.status = 'paused'
+    and starts_with(k.status_reason, %(prefix)s)
+order by k.channel;
+
 -- name: expect_profile_ids_to_be_derived
 -- One customer, one id for ever: the id is the hash of tenant and ext_id.
 select p.ext_id, p.profile_id
