@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 
@@ -59,12 +58,6 @@ class CompletionsServer:
         base = self.url.rstrip("/")
         return base if base.endswith("/completions") else f"{base}/completions"
 
-    @property
-    def shown(self) -> str:
-        """Return the address without what it may hold of a password."""
-        parts = urlsplit(self.endpoint)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
 
 class CompletionsBackend:
     """A completions server as a backend.
@@ -98,7 +91,7 @@ class CompletionsBackend:
         return {
             "backend": "completions",
             "model": self.server.model,
-            "url": self.server.shown,
+            "url": self.server.endpoint,
             "adapter": None,
             "schema_hash": schema_hash(),
             "prompt_version": PROMPT_VERSION,
@@ -148,7 +141,7 @@ class CompletionsBackend:
             if attempt < MAX_ATTEMPTS:
                 self.sleep(pause)
         raise BackendUnavailableError(
-            f"the completions server at {self.server.shown} gave no usable answer in "
+            f"the completions server at {self.server.endpoint} gave no usable answer in "
             f"{len(errors)} attempts ({'; '.join(errors)}): check LEO_COMPLETIONS_URL, "
             "LEO_COMPLETIONS_MODEL, LEO_COMPLETIONS_KEY and the server"
         )

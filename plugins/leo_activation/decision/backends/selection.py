@@ -68,11 +68,12 @@ def _completions(environ: Mapping[str, str]) -> Backend:
             "set the address, such as http://vllm:8000/v1, and the model as the server calls it"
         )
     url = environ["LEO_COMPLETIONS_URL"]
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         # It may hold a password, so it is not shown.
         raise ConfigurationError(
-            "LEO_COMPLETIONS_URL is no address: it begins with http:// or https:// and a host, "
-            "such as http://vllm:8000/v1"
+            "LEO_COMPLETIONS_URL is no address that can be used: it begins with http:// or "
+            "https:// and a host, such as http://vllm:8000/v1; a key goes into LEO_COMPLETIONS_KEY"
         )
     return CompletionsBackend(
         CompletionsServer(
