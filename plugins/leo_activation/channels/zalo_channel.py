@@ -253,9 +253,12 @@ class ZaloChannel:
         )
 
     def _seconds_to(self, until: datetime, now: datetime) -> float:
-        """Return the wait, spread so that not everybody comes back at the same moment."""
-        jitter = self._settings.defer_jitter_seconds * self._tools.uniform()
-        return (until - now).total_seconds() + jitter
+        """Return the wait, spread so that not everybody comes back at the same moment.
+
+        A short wait is spread over little: a pause of a second must not cost a quarter of an hour.
+        """
+        wait = (until - now).total_seconds()
+        return wait + min(self._settings.defer_jitter_seconds, wait) * self._tools.uniform()
 
     async def _fitting_data(
         self, template_id: str, data: Mapping[str, str]

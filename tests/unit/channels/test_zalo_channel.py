@@ -366,16 +366,27 @@ def test_a_used_up_limit_is_not_asked_again_by_those_it_concerns(
         assert second.retry_after == first.retry_after
 
 
-def test_deferred_messages_come_back_spread_over_time(zalo: Sandbox) -> None:
-    async def run() -> Outcome:
-        tools = ChannelTools(1, lambda: MORNING, lambda: 0.5, renew_for_real)
-        channel = open_channel(credential(zalo, defer_jitter_seconds=600), tools)
-        outcome = await channel.send(message())
+def send_twice_with_chance(zalo: Sandbox, chance: float, **settings: Any) -> list[Outcome]:
+    async def run() -> list[Outcome]:
+        tools = ChannelTools(1, lambda: MORNING, lambda: chance, renew_for_real)
+        channel = open_channel(credential(zalo, **settings), tools)
+        outcomes = [await channel.send(message()) for _ in range(2)]
         await channel.close()
-        return outcome
+        return outcomes
 
+    return asyncio.run(run())
+
+
+def test_deferred_messages_come_back_spread_over_time(zalo: Sandbox) -> None:
     zalo.faults({"action": "reply", "code": -1472})
-    assert asyncio.run(run()).retry_after == 14 * 3600 + 300
+    first, _ = send_twice_with_chance(zalo, 0.5, defer_jitter_seconds=600)
+    assert first.retry_after == 14 * 3600 + 300
+
+
+def test_a_short_silence_is_spread_over_a_short_time(zalo: Sandbox) -> None:
+    zalo.faults({"action": "reply", "code": 429, "extra": {"headers": {"Retry-After": "2"}}})
+    _, second = send_twice_with_chance(zalo, 1.0, defer_jitter_seconds=600)
+    assert (second.reaction, second.retry_after) == (Reaction.DEFER, 4.0)
 
 
 @pytest.mark.parametrize(
