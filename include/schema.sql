@@ -1028,29 +1028,59 @@ create or replace trigger delivery_log_keep
 before delete or truncate on delivery_log
 for each statement execute function prevent_removal();
 
--- When advertising may leave again, or NULL when it may leave now. Decree 91/2020/ND-CP: from 07:00
--- to 22:00 in Vietnam. A tenant whose customers agreed to other hours says so in its settings:
--- {"send_hours": {"default": ["07:00", "22:00"], "email": ["00:00", "24:00"]}}.
+-- When advertising may leave. Decree 91/2020/ND-CP: from 07:00 to 22:00 in Vietnam. A tenant whose
+-- customers agreed to other hours says so in its settings:
+-- {"send_hours": {"default": ["07:00", "22:00"], "email": ["00:00", "24:00"]}}. What cannot be read
+-- says nothing: an error would stop every campaign, and a NULL would send at night.
+create or replace function permitted_hours(tenant_settings jsonb, of_channel text)
+returns table (opens time, closes time)
+language sql immutable parallel safe
+begin atomic
+select (h.hours ->> 0)::time as opens, (h.hours ->> 1)::time as closes
+from (
+    values
+    (1, tenant_settings #> array['send_hours', of_channel]),
+    (2, tenant_settings #> array['send_hours', 'default']),
+    (3, '["07:00", "22:00"]'::jsonb)
+) as h (place, hours)
+where
+    h.hours::text ~ '^\["([01]\d|2[0-3]):[0-5]\d", "(([01]\d|2[0-3]):[0-5]\d|24:00)"\]$'
+    and (h.hours ->> 0) collate "C" < (h.hours ->> 1) collate "C"
+order by h.place
+limit 1;
+end;
+
+-- When advertising may leave again, or NULL when it may leave now.
 create or replace function quiet_until(
     tenant_settings jsonb, of_channel text, is_advertising boolean, at timestamptz
 ) returns timestamptz
 language plpgsql stable parallel safe as $$
 declare
-    hours jsonb := coalesce(
-        tenant_settings #> array['send_hours', of_channel],
-        tenant_settings #> array['send_hours', 'default'],
-        '["07:00", "22:00"]'
-    );
-    opens time := hours ->> 0;
-    closes time := hours ->> 1;
+    opens time;
+    closes time;
     here timestamp := at at time zone 'Asia/Ho_Chi_Minh';
 begin
+    select h.opens, h.closes into opens, closes
+    from permitted_hours(tenant_settings, of_channel) as h;
     if not is_advertising or (here::time >= opens and here::time < closes) then
         return null;
     end if;
     return (here::date + (here::time >= closes)::integer + opens) at time zone 'Asia/Ho_Chi_Minh';
 end
 $$;
+
+-- The end of the day's permitted hours, or NULL for what may leave at any hour.
+create or replace function open_until(
+    tenant_settings jsonb, of_channel text, is_advertising boolean, at timestamptz
+) returns timestamptz
+language sql stable parallel safe
+begin atomic
+select
+    ((at at time zone 'Asia/Ho_Chi_Minh')::date + h.closes) at time zone 'Asia/Ho_Chi_Minh'
+    as closing_time
+from permitted_hours(tenant_settings, of_channel) as h
+where is_advertising and (h.opens, h.closes) <> (time '00:00', time '24:00');
+end;
 
 -- The rules of a single message, asked before it is queued and again before it leaves: why it must
 -- not be sent, or NULL. A set-returning function in SQL, so that the planner makes it part of the
@@ -1060,7 +1090,8 @@ $$;
 --     advertising needs a yes, anything else must only not meet a no;
 --   * suppressed addresses, for the whole channel or for the template's tag;
 --   * advertising reaches one address at most so often in 24 hours, over all campaigns (Decree 91:
---     three); {"frequency_cap": {"email": 2}} in the tenant's settings sets another number.
+--     three); {"frequency_cap": {"email": 2}} in the tenant's settings sets another number, and
+--     what is no such number sets none.
 --     Whatever left or may have left counts.
 create or replace function message_policy(
     of_tenant text, of_delivery uuid, of_profile uuid, of_channel text, to_address text,
@@ -1071,7 +1102,12 @@ language sql stable parallel safe
 begin atomic
 with
 cap as (
-    select coalesce((tenant_settings #>> array['frequency_cap', of_channel])::integer, 3) as most
+    select
+        case
+            when setting.most::text ~ '^\d{1,4}$' then (setting.most #>> '{}')::integer
+            else 3
+        end as most
+    from (select tenant_settings #> array['frequency_cap', of_channel]) as setting (most)
 ),
 
 lately as (
