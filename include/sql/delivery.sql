@@ -161,6 +161,7 @@ select
         when c.quiet_hours = 'hold'
             then quiet_until(t.settings, %(channel)s, c.is_advertising, %(now)s)
     end as held_until,
+    open_until(t.settings, %(channel)s, c.is_advertising, %(now)s) as open_until,
     coalesce(
         (
             select jsonb_object_agg(m.template_id, m.paused_reason)
@@ -220,7 +221,8 @@ where
 
 -- name: claim_batch
 -- Judge each message once more, because a customer may have said no, been written to, or been
--- merged away since the row was queued; what passes becomes 'sending'. Here and elsewhere,
+-- merged away since the row was queued; what passes becomes 'sending'. Who had an earlier attempt's
+-- unknown outcome tried again moves to the new attempt: its own end is open. Here and elsewhere,
 -- "(select ...)" hides a snapshot's id from the planner: of one frozen a minute ago the statistics
 -- know only that it has no members, and a join would read all of them for each row.
 with
@@ -296,14 +298,18 @@ claimed as (
         claimed_by = case when j.reason is null then %(worker_id)s end,
         lease_until = case when j.reason is null then %(lease_until)s::timestamptz end,
         attempted_at = case when j.reason is null then %(now)s::timestamptz else d.attempted_at end,
+        resolved_by = case when j.reason is not null then d.resolved_by end,
         attempt_count = d.attempt_count + (j.reason is null)::int::smallint,
         attempts = case
             when j.reason is null
                 then
-                    d.attempts || jsonb_build_object(
-                        'attempt', d.attempt_count + 1,
-                        'started_at', %(now)s::timestamptz,
-                        'worker', %(worker_id)s::text
+                    d.attempts || jsonb_strip_nulls(
+                        jsonb_build_object(
+                            'attempt', d.attempt_count + 1,
+                            'started_at', %(now)s::timestamptz,
+                            'worker', %(worker_id)s::text,
+                            'resolved_by', d.resolved_by
+                        )
                     )
             else d.attempts
         end
@@ -463,14 +469,20 @@ where
     and d.delivery_id <> all(%(known)s::uuid[]);
 
 -- name: skip_cancelled
--- A cancelled campaign sends nothing more, and every member still has an outcome.
-update delivery_log
+-- A cancelled campaign sends nothing more, and every member still has an outcome; also what was on
+-- its way, or at hand, when a person cancelled.
+update delivery_log as d
 set delivery_status = 'skipped', skip_reason = 'campaign_cancelled'
+from segment_snapshot as s
+inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
 where
-    tenant_id = %(tenant_id)s
-    and snapshot_id = %(snapshot_id)s
-    and channel = %(channel)s
-    and delivery_status in ('queued', 'retry');
+    s.tenant_id = %(tenant_id)s
+    and s.snapshot_id = %(snapshot_id)s
+    and c.status = 'cancelled'
+    and d.tenant_id = %(tenant_id)s
+    and d.snapshot_id = %(snapshot_id)s
+    and d.channel = %(channel)s
+    and d.delivery_status in ('queued', 'retry');
 
 -- name: suppress_addresses
 -- An address that bounced for good or blocked us gets nothing more on this channel; one that cannot
@@ -523,18 +535,40 @@ where tenant_id = %(tenant_id)s and channel = %(channel)s and status = 'active';
 -- When there will be something to do again: a message that comes due (in the permitted hours), or
 -- a lease that runs out. What waits for a paused template waits for a person: it is counted apart.
 with
+paused as (
+    select m.template_id, m.template_id || ' is paused: ' || m.paused_reason as reason
+    from message_template as m
+    where m.tenant_id = %(tenant_id)s and m.paused_reason is not null
+),
+
 waiting as (
     select
-        min(d.not_before) filter (where m.paused_reason is null) as due_at,
-        min(m.template_id || ' is paused: ' || m.paused_reason) as paused
-    from delivery_log as d
-    left join message_template as m
-        on d.tenant_id = m.tenant_id and d.template_id = m.template_id
-    where
-        d.tenant_id = %(tenant_id)s
-        and d.snapshot_id = %(snapshot_id)s
-        and d.channel = %(channel)s
-        and d.delivery_status in ('queued', 'retry')
+        -- The first of the index; an aggregate would read all that waits, at every look.
+        (
+            select d.not_before
+            from delivery_log as d
+            where
+                d.tenant_id = %(tenant_id)s
+                and d.snapshot_id = %(snapshot_id)s
+                and d.channel = %(channel)s
+                and d.delivery_status in ('queued', 'retry')
+                and d.template_id <> all(array(select p.template_id from paused as p))
+            order by d.not_before
+            limit 1
+        ) as due_at,
+        (
+            select min(p.reason)
+            from paused as p
+            where exists (
+                select from delivery_log as d
+                where
+                    d.tenant_id = %(tenant_id)s
+                    and d.snapshot_id = %(snapshot_id)s
+                    and d.channel = %(channel)s
+                    and d.delivery_status in ('queued', 'retry')
+                    and d.template_id = p.template_id
+            )
+        ) as paused
 ),
 
 hours as (

@@ -21,6 +21,7 @@ from leo_activation.errors import LeoError
 # What of a provider's answer is worth keeping in the ledger.
 MAX_DETAIL = 500
 MAX_ITEMS = 50
+MAX_DEPTH = 20
 EVERYTHING = "all"
 
 
@@ -338,17 +339,21 @@ def shorten(text: str) -> str:
     return text if len(text) <= MAX_DETAIL else text[: MAX_DETAIL - 1] + "…"
 
 
-def storable(document: Any) -> Any:
+def storable(document: Any, depth: int = 0) -> Any:
     """Return a provider's answer as JSON that the ledger keeps: every text and list cut.
 
     :param document: anything that JSON may hold.
+    :param depth: in how many lists and objects it stands.
     """
+    if depth > MAX_DEPTH:
+        return "…"
     if isinstance(document, str):
         return shorten(document)
     if isinstance(document, Mapping):
-        return {shorten(str(k)): storable(v) for k, v in list(document.items())[:MAX_ITEMS]}
+        items = list(document.items())[:MAX_ITEMS]
+        return {shorten(str(k)): storable(v, depth + 1) for k, v in items}
     if isinstance(document, (list, tuple)):
-        return [storable(item) for item in document[:MAX_ITEMS]]
+        return [storable(item, depth + 1) for item in document[:MAX_ITEMS]]
     if isinstance(document, float) and not isfinite(document):
         return str(document)
     return document

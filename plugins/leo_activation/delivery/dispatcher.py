@@ -127,7 +127,8 @@ def dispatch_channel(
     :param clock: tells the time of the ledger.
     :param uniform: random numbers from 0 to 1, for jitter.
     :raises LedgerError: the ledger cannot be written; nothing more was sent.
-    :raises ConfigurationError: the channel has no usable credential.
+    :raises ConfigurationError: the channel has no usable credential, or the options contradict
+        each other.
     """
     return asyncio.run(
         dispatch_channel_async(
@@ -193,6 +194,12 @@ async def _dispatch(
     clock: Callable[[], datetime],
     uniform: Callable[[], float],
 ) -> DispatchReport:
+    if options.lease_seconds <= options.send_timeout_seconds:
+        raise ConfigurationError(
+            f"a lease_seconds of {options.lease_seconds} ends before a send of "
+            f"send_timeout_seconds {options.send_timeout_seconds} can; nothing would ever leave. "
+            "Set a longer lease"
+        )
     due = await ledger.next_due(clock())
     if due.at is None and due.paused is None and not options.follow:
         # A channel that the plan does not use needs no credential.
@@ -320,15 +327,12 @@ class Dispatcher:
         senders = [asyncio.create_task(self._send_forever()) for _ in range(self._concurrency)]
         try:
             with self._stop_on_signal():
-                await self._drive()
-        except psycopg.Error:
-            self.stop("the ledger cannot be written")
-            await self._rescue()
-            raise
+                await self._drive_or_rescue()
         finally:
             for sender in senders:
                 sender.cancel()
             await asyncio.gather(*senders, return_exceptions=True)
+        await self._ledger.skip_cancelled()
         await self._ledger.expire_leases(self._clock())
         await self._ledger.complete_tasks()
         left = await self._ledger.next_due(self._clock())
@@ -341,15 +345,23 @@ class Dispatcher:
             seconds=time.monotonic() - started,
         )
 
+    async def _drive_or_rescue(self) -> None:
+        try:
+            await self._drive()
+        except psycopg.Error:
+            self.stop("the ledger cannot be written")
+            await self._rescue()
+            raise
+
     async def _rescue(self) -> None:
         """Write down what is known after the ledger was lost, as long as the leases hold.
 
         Nothing more leaves; what is on its way is waited for, because its outcome is worth knowing.
         """
-        deadline = self._clock() + timedelta(seconds=self._options.lease_seconds)
+        deadline = time.monotonic() + self._options.lease_seconds
         while self._in_flight or not self._todo.empty():
             await self._doze(self._options.flush_seconds)
-        while self._clock() < deadline:
+        while time.monotonic() < deadline:
             try:
                 await self._ledger.reconnect()
                 known = [answer.claim.delivery_id for answer in self._answers]
@@ -454,27 +466,45 @@ class Dispatcher:
         left = (claim.lease_until - self._clock()).total_seconds()
         if left <= self._options.send_timeout_seconds:
             return Outcome(Reaction.DEFER, "released", "not sent: the lease was nearly over")
+        if gate.open_until is not None and self._clock() >= gate.open_until:
+            return Outcome(Reaction.DEFER, "released", "not sent: the permitted hours were over")
         if claim.targets == ():
             return Outcome(Reaction.PERM, "no_live_device", "none of the devices answers any more")
         try:
             message = self._composer.compose(claim, gate)
         except TemplateError as error:
             return Outcome(Reaction.PERM, "template_error", str(error))
+        except Exception as error:  # nothing left: it is this message's fault, and no other's
+            log.exception("delivery %s cannot be written", claim.delivery_id)
+            return Outcome(Reaction.PERM, "template_error", type(error).__name__)
+        return await self._send(message)
+
+    async def _send(self, message: Message) -> Outcome:
         try:
             async with asyncio.timeout(self._options.send_timeout_seconds):
                 return await self._provider.send(message)
         except TimeoutError:
             return Outcome(Reaction.UNKNOWN, "no_answer", "no answer in time")
-        except Exception as error:  # a defect of a channel must not take the batch along
+        except (Exception, asyncio.CancelledError) as error:
+            # A defect of a channel must not take the batch along; nor what it cancelled of its own.
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
             log.exception(
-                "channel %s failed on delivery %s", self._ledger.channel, claim.delivery_id
+                "channel %s failed on delivery %s", self._ledger.channel, message.delivery_id
             )
             return Outcome(Reaction.UNKNOWN, "channel_defect", type(error).__name__)
 
     def _answer(self, claim: Claim, outcome: Outcome) -> None:
         now = self._clock()
         settlement = settle(
-            outcome, claim.refusals, now, claim.expires_at, self._options.retry, self._uniform
+            outcome,
+            claim.refusals,
+            now,
+            claim.expires_at,
+            self._options.retry,
+            self._uniform,
+            claim.attempt,
         )
         self._answers.append(Answer(claim, outcome, settlement, now))
         if outcome.reaction is Reaction.STOP:
@@ -503,9 +533,12 @@ class Dispatcher:
 
     async def _write(self, answers: Sequence[Answer]) -> None:
         # Pausing first: an outcome may say "retry", and nobody is to retry what cannot work.
-        for answer in answers:
-            if answer.outcome.reaction is Reaction.STOP:
-                await self._ledger.pause_channel(answer.outcome.detail)
-            elif answer.outcome.reaction is Reaction.STOP_TEMPLATE:
-                await self._ledger.pause_template(answer.claim.template_id, answer.outcome.detail)
+        # Once, however many were refused: the first reason is kept.
+        stops = [a.outcome.detail for a in answers if a.outcome.reaction is Reaction.STOP]
+        if stops:
+            await self._ledger.pause_channel(stops[0])
+        refused = [a for a in answers if a.outcome.reaction is Reaction.STOP_TEMPLATE]
+        details = {a.claim.template_id: a.outcome.detail for a in reversed(refused)}
+        for template_id, detail in details.items():
+            await self._ledger.pause_template(template_id, detail)
         await self._ledger.record(answers)

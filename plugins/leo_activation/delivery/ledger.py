@@ -38,15 +38,19 @@ from leo_activation.database import (
     tenant_transaction_async,
 )
 from leo_activation.delivery.credentials import load_credential
+from leo_activation.delivery.feedback import PROOFS
 from leo_activation.delivery.retry import Settlement
 from leo_activation.delivery.templates import MessageTemplate
 from leo_activation.errors import ConfigurationError
 from leo_activation.queries import load_queries
 
 APPLICATION_NAME = "leo_dispatch"
+# Ends of an attempt that a receipt may know better.
+_OPEN_ENDS = ("retry", "unknown")
 # How much of a provider's rate may be used at once; what one dispatcher leaves, another may take.
 BURST_SECONDS = 1.0
 SQL = load_queries("delivery")
+_FEEDBACK = load_queries("feedback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,18 +231,19 @@ class Answer:
     def row(self) -> dict[str, Any]:
         """Return the parameters of the query ``record_outcomes``."""
         later = self.settlement.not_before
-        return {
+        row = {
             "delivery_id": str(self.claim.delivery_id),
             "attempt": self.claim.attempt,
             "status": self.settlement.status,
             "ended_at": self.ended_at.isoformat(),
             "not_before": later.isoformat() if later else None,
             "provider_message_id": self.outcome.provider_message_id,
-            "provider_response": storable(self.outcome.response) or None,
+            "provider_response": self.outcome.response or None,
             "error_class": self.settlement.error_class,
-            "error": self.settlement.error and shorten(self.settlement.error),
+            "error": self.settlement.error,
             "counts": self.settlement.counts or None,
         }
+        return {name: storable(value) for name, value in row.items()}
 
     def suppressions(self) -> list[dict[str, Any]]:
         """Return the parameters of the query ``suppress_addresses``: whom to leave alone."""
@@ -247,7 +252,13 @@ class Answer:
             "delivery_id": str(self.claim.delivery_id),
         }
         rows = [
-            {**shared, "address": target, "scope": EVERYTHING, "reason": reason, "until": None}
+            {
+                **shared,
+                "address": target,
+                "scope": EVERYTHING,
+                "reason": shorten(reason),
+                "until": None,
+            }
             for target, reason in self.outcome.dead_targets.items()
         ]
         if self.outcome.reaction is Reaction.SUPPRESS:
@@ -257,7 +268,7 @@ class Answer:
                     **shared,
                     "address": self.claim.address,
                     "scope": self.outcome.suppress_scope,
-                    "reason": self.outcome.reason,
+                    "reason": shorten(self.outcome.reason),
                     "until": (self.ended_at + lasts).isoformat() if lasts else None,
                 }
             )
@@ -271,6 +282,7 @@ class Gate:
     :param closed: why nothing may leave until a person acts, None when it may.
     :param is_cancelled: it never will: what is queued is skipped.
     :param held_until: when advertising may leave again, None when it may now.
+    :param open_until: when it may not leave any more, None when it may at any hour.
     :param paused_templates: template -> why nothing may be written with it.
     """
 
@@ -281,6 +293,7 @@ class Gate:
     campaign_code: str
     shop_name: str
     held_until: datetime | None
+    open_until: datetime | None
     paused_templates: Mapping[str, str]
 
 
@@ -454,7 +467,7 @@ class Ledger:
         row = await cursor.fetchone()
         if row is None:
             missing = "the snapshot does not exist in this tenant"
-            return Gate(missing, False, True, "", "", "", None, {})
+            return Gate(missing, False, True, "", "", "", None, None, {})
         closed = None
         if row["campaign_status"] != "active":
             closed = f"campaign {row['campaign_code']} is {row['campaign_status']}"
@@ -470,6 +483,7 @@ class Ledger:
             campaign_code=row["campaign_code"],
             shop_name=row["shop_name"],
             held_until=row["held_until"],
+            open_until=row["open_until"],
             paused_templates=row["paused_templates"],
         )
 
@@ -485,6 +499,8 @@ class Ledger:
                 {**self._keys, "outcomes": Jsonb([answer.row() for answer in answers])},
             )
             written = cursor.rowcount
+            open_ends = [a.claim.delivery_id for a in answers if a.settlement.status in _OPEN_ENDS]
+            await self._settle_by_receipts(cursor, open_ends)
             refusals = [row for answer in answers for row in answer.suppressions()]
             if refusals:
                 await cursor.execute(
@@ -498,6 +514,12 @@ class Ledger:
                     {**self._keys, "targets": sorted(dead), "profile_ids": owners},
                 )
         return written
+
+    async def _settle_by_receipts(self, cursor: AsyncCursor, delivery_ids: Sequence[UUID]) -> None:
+        """Believe a receipt that came while its message was being sent, before anybody acts."""
+        if delivery_ids:
+            told = {"delivery_ids": list(delivery_ids), "proofs": list(PROOFS)}
+            await cursor.execute(_FEEDBACK.merge_facts, {**self._keys, **told})
 
     async def release_unknown_claims(self, known: Sequence[UUID], now: datetime) -> int:
         """Give back what this worker's lost claims took: it never learnt of them, nothing left.
@@ -517,7 +539,7 @@ class Ledger:
         :param reason: what the person has to look at.
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.pause_channel, {**self._keys, "reason": reason})
+            await cursor.execute(SQL.pause_channel, {**self._keys, "reason": shorten(reason)})
 
     async def pause_template(self, template_id: str, reason: str) -> None:
         """Let nothing more be written with a template until a person allows it.
@@ -526,7 +548,8 @@ class Ledger:
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             await cursor.execute(
-                SQL.pause_template, {**self._keys, "template_id": template_id, "reason": reason}
+                SQL.pause_template,
+                {**self._keys, "template_id": template_id, "reason": shorten(reason)},
             )
 
     async def expire_leases(self, now: datetime) -> int:
@@ -536,6 +559,14 @@ class Ledger:
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             await cursor.execute(SQL.expire_leases, {**self._keys, "now": now})
+            silent = [row["delivery_id"] for row in await cursor.fetchall()]
+            await self._settle_by_receipts(cursor, silent)
+            return len(silent)
+
+    async def skip_cancelled(self) -> int:
+        """Skip what still waits, should the campaign be cancelled."""
+        async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
+            await cursor.execute(SQL.skip_cancelled, self._keys)
             return cursor.rowcount
 
     async def next_due(self, now: datetime) -> NextDue:

@@ -57,16 +57,16 @@ class Settlement:
 
 
 def backoff_seconds(
-    refusals: int, asked: float | None, policy: RetryPolicy, uniform: Callable[[], float]
+    attempts: int, asked: float | None, policy: RetryPolicy, uniform: Callable[[], float]
 ) -> float:
     """Return how long to wait: what the provider asked, plus full jitter over a growing window.
 
-    :param refusals: refused attempts so far, 1 or more.
+    :param attempts: attempts so far, 1 or more.
     :param asked: least seconds that the provider wants, None when it did not say.
     :param policy: base and cap.
     :param uniform: a random number from 0 to 1.
     """
-    window = min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(refusals - 1, 30))
+    window = min(policy.cap_seconds, policy.base_seconds * 2.0 ** min(attempts - 1, 30))
     # Written so that NaN, which compares with nothing, ends up as no wait.
     least = min(asked, _LONGEST_WAIT) if asked is not None and asked > 0 else 0.0
     return least + window * uniform()
@@ -79,10 +79,12 @@ def settle(
     expires_at: datetime | None,
     policy: RetryPolicy,
     uniform: Callable[[], float],
+    attempt: int = 1,
 ) -> Settlement:
     """Turn an outcome into the next state.
 
-    Throttling says nothing about the message, so it costs no attempt: time alone ends it.
+    Throttling says nothing about the message, so it costs no attempt: time alone ends it. But the
+    waits grow with it, or a provider that throttles for days would be asked every second.
 
     :param outcome: what the channel says.
     :param refusals_before: earlier attempts of this message that counted.
@@ -90,6 +92,7 @@ def settle(
     :param expires_at: when the message becomes stale, None for never.
     :param policy: limits.
     :param uniform: a random number from 0 to 1.
+    :param attempt: number of this attempt, whatever became of the earlier ones.
     """
     status = _STATUS[outcome.reaction]
     if status == "sent":
@@ -106,7 +109,7 @@ def settle(
             f"refused {refusals} times, the last time: {error}",
             counts=True,
         )
-    wait = backoff_seconds(max(refusals, 1), outcome.retry_after, policy, uniform)
+    wait = backoff_seconds(max(refusals, attempt), outcome.retry_after, policy, uniform)
     due = now + timedelta(seconds=wait)
     if expires_at is not None and due >= expires_at:
         stale = f"it would be due again on {due:%Y-%m-%d %H:%M %Z}, when it is stale: {error}"

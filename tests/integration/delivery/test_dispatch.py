@@ -350,8 +350,9 @@ def test_without_the_ledger_nothing_leaves(
     campaign = decided_campaign(admin_conn, [customer(n) for n in range(5)])
     campaign.enqueue(runtime_conn, "email")
     admin_conn.execute("revoke update on delivery_log from leo_runtime")
+    options = DispatchOptions(lease_seconds=0.2, send_timeout_seconds=0.1)
     with pytest.raises(LedgerError, match="nothing more was sent"):
-        dispatch(database_urls, campaign, options=DispatchOptions(lease_seconds=0.2))
+        dispatch(database_urls, campaign, options=options)
     with pytest.raises(LedgerError, match="nothing was sent"):
         dispatch_channel(
             "postgresql://leo_runtime@127.0.0.1:1/leo", "tenant_a", campaign.snapshot_id,
