@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class CompilePlanOperator(PlatformOperator):
     """Ask the model once per run; the answer is stored whole, accepted or not.
 
+    In choose mode the model is asked later, while it is decided for each customer.
+
     It comes before the freeze: a sentence that cannot be used stops the run while there is no
     snapshot yet whose members would need an outcome.
 
@@ -25,6 +27,7 @@ class CompilePlanOperator(PlatformOperator):
     :param instruction: the marketer's sentence.
     :param channels: the channels that the plan may use, comma separated.
     :param quiet_hours: what becomes of advertising outside the permitted hours: ``hold``, ``skip``.
+    :param mode: ``plan`` compiles the sentence now; ``choose`` has the model choose per customer.
     :param for_run: identity of the run that asks.
     """
 
@@ -34,6 +37,7 @@ class CompilePlanOperator(PlatformOperator):
         "instruction",
         "channels",
         "quiet_hours",
+        "mode",
         "for_run",
     )
 
@@ -44,6 +48,7 @@ class CompilePlanOperator(PlatformOperator):
         instruction: str,
         channels: str,
         quiet_hours: str = "hold",
+        mode: str = "plan",
         for_run: str = "{{ run_id }}",
         **kwargs: Any,
     ) -> None:
@@ -53,6 +58,7 @@ class CompilePlanOperator(PlatformOperator):
         self.instruction = instruction
         self.channels = channels
         self.quiet_hours = quiet_hours
+        self.mode = mode
         self.for_run = for_run
 
     def execute(self, context: Context) -> dict[str, str]:
@@ -72,6 +78,7 @@ class CompilePlanOperator(PlatformOperator):
                 GatewayClient(os.environ["LEO_GATEWAY_URL"]),
                 campaign_id=campaign_id,
                 run_id=self.for_run,
+                mode=self.mode,
                 **wish,
             )
         return {"campaign_id": str(campaign_id), "plan_id": str(plan_id)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from leo_activation.decision.choose import HttpChoices
 from leo_activation.decision.orchestrator import decide_batch
 from operators.snapshot_operator import SnapshotOperator
 
@@ -13,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class DecideBatchOperator(SnapshotOperator):
-    """Evaluate the campaign's plan for a range of members, and enqueue or skip their messages.
+    """Decide for a range of members, and enqueue or skip their messages.
+
+    By the plan of the run, or in choose mode by what the model chooses for each customer.
 
     The work is committed in pieces; a second try goes on where the first one stopped.
 
@@ -40,9 +44,13 @@ class DecideBatchOperator(SnapshotOperator):
 
     def execute(self, context: Context) -> None:
         """Decide; what was decided is in the database, and its counts are in the log."""
-        with self.open_database() as connection:
+        with (
+            self.open_database() as connection,
+            HttpChoices(os.environ["LEO_GATEWAY_URL"]) as choices,
+        ):
             report = decide_batch(
                 connection,
+                choices=choices,
                 tenant_id=self.tenant_id,
                 snapshot_id=self.snapshot_id,
                 plan_id=self.plan_id,

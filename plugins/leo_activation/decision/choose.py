@@ -15,7 +15,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Protocol, Self
 from uuid import UUID
 
@@ -28,7 +28,7 @@ from leo_activation.decision.interpreter import day_of
 from leo_activation.decision.mentions import Mentions, plain_words
 from leo_activation.decision.parser import Call, plan_from_document
 from leo_activation.decision.quantities import find_quantities
-from leo_activation.decision.summary import UNKNOWN
+from leo_activation.decision.summary import UNKNOWN as UNKNOWN
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.validation import PlanRejectedError, check_plan
 from leo_activation.delivery.ledger import find_recipient
@@ -274,15 +274,19 @@ class HttpChoices:
         """Keep the settings; nothing is connected yet."""
         self.url = url.rstrip("/")
         self.timeout, self.clock = timeout, clock
-        self._client = httpx.Client(timeout=timeout / 2)
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        return httpx.Client(timeout=self.timeout / 2)
 
     def __enter__(self) -> Self:
         """Return the gateway; its connections end with the block."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close the connections, if any was made."""
+        if "_client" in self.__dict__:
+            self._client.close()
 
     def choose(
         self, instruction: str, catalogue: Catalogue, looks: Mapping[str, Mapping[str, Any]]

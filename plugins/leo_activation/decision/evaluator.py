@@ -124,6 +124,7 @@ class Evaluator:
         record = {
             **choice.record, "verdict": choice.verdict, "verdict_reason": choice.reason,
             "toolset_hash": self.toolset_hash, "facts": shown,
+            "calls": [call.to_document() for call in choice.calls],
         }  # fmt: skip
         if choice.verdict == "rejected":
             return self._without_model(task, facts, record, "rejected", None, task["attempts"])

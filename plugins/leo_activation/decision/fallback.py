@@ -92,3 +92,16 @@ def decision_sources(
             load_queries("summary").decision_sources,
             {"tenant_id": tenant_id, "code": code, "run_id": run_id},
         ).fetchall()
+
+
+def runs_without_model(
+    connection: Connection, *, tenant_id: str, max_share: float
+) -> list[dict[str, Any]]:
+    """Return the runs whose customers were decided too often without the model.
+
+    :param max_share: the part of a run's decisions that may be a fallback's or nobody's, 0 to 1.
+    """
+    queries = load_queries("decision_quality")
+    with tenant_transaction(connection, tenant_id) as cursor:
+        cursor.execute(queries.set_scope, {"max_fallback_share": str(max_share)})
+        return cursor.execute(queries.expect_fallbacks_to_be_rare).fetchall()
