@@ -27,6 +27,8 @@ COMMANDS = {
     "channel": "leo_activation.commands.channel",
     "suppression": "leo_activation.commands.suppression",
     "dispatch": "leo_activation.commands.dispatch",
+    "replay": "leo_activation.commands.replay",
+    "fallback": "leo_activation.commands.fallback",
 }
 
 
