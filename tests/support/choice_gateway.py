@@ -26,7 +26,7 @@ from leo_activation.decision.toolset import ToolSpec
 
 # Answers that do not depend on the request.
 PREPARED = {
-    "full": (503, '{"detail": "32 decisions are waiting already"}'),
+    "full": (429, '{"title": "as many requests as allowed are waiting already"}'),
     "error": (500, "Internal Server Error"),
     "refuse": (422, '{"detail": "the catalogue has no channels"}'),
     "html": (200, "<html>"),

@@ -160,7 +160,7 @@ def test_after_three_attempts_a_task_fails_and_tells_of_each(
     (task,) = rows(shop, "select distinct status::text, attempts, error, reasoning_summary "
                          "from agent_task")  # fmt: skip
     assert (task["status"], task["attempts"]) == ("failed", 3)
-    for told in ("attempt 1: ", "HTTP 503", "attempt 2: ", "JSONDecodeError", "attempt 3: "):
+    for told in ("attempt 1: ", "HTTP 429", "attempt 2: ", "JSONDecodeError", "attempt 3: "):
         assert told in task["error"]
     assert task["reasoning_summary"] == "Không gửi: chưa có quyết định vì cổng AI không trả lời."
     assert outcomes(shop) == {("skipped", "no_decision"): 30}
