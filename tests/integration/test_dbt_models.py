@@ -32,6 +32,7 @@ from tests.support.customers import add_customer
 pytestmark = pytest.mark.timeout(400)
 
 MARTS = (
+    "campaign_results",
     "dim_customers",
     "fct_customer_journey",
     "fct_deliveries",

@@ -39,7 +39,12 @@ deliveries as (
         skip_reason,
         error_class,
         created_at,
-        sent_at
+        attempted_at,
+        sent_at,
+        delivered_at,
+        read_at,
+        bounced_at,
+        expires_at
     from {{ ref('fct_deliveries') }}
 ),
 
@@ -69,7 +74,12 @@ entries as (
         null as channel,
         null as outcome,
         null as reason,
-        value_vnd
+        value_vnd,
+        null::timestamptz as attempted_at,
+        null::timestamptz as delivered_at,
+        null::timestamptz as read_at,
+        null::timestamptz as bounced_at,
+        null::timestamptz as expires_at
     from events
 
     union all
@@ -86,7 +96,12 @@ entries as (
         null as channel,
         task_status as outcome,
         coalesce(error, reasoning_summary) as reason,
-        null as value_vnd
+        null as value_vnd,
+        null::timestamptz as attempted_at,
+        null::timestamptz as delivered_at,
+        null::timestamptz as read_at,
+        null::timestamptz as bounced_at,
+        null::timestamptz as expires_at
     from decisions
 
     union all
@@ -103,7 +118,12 @@ entries as (
         channel,
         delivery_status as outcome,
         coalesce(skip_reason, error_class) as reason,
-        null as value_vnd
+        null as value_vnd,
+        attempted_at,
+        delivered_at,
+        read_at,
+        bounced_at,
+        expires_at
     from deliveries
 )
 
@@ -120,7 +140,12 @@ select
     entries.channel,
     entries.outcome,
     entries.reason,
-    entries.value_vnd
+    entries.value_vnd,
+    entries.attempted_at,
+    entries.delivered_at,
+    entries.read_at,
+    entries.bounced_at,
+    entries.expires_at
 from entries
 inner join profiles
     on

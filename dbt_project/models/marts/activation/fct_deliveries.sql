@@ -15,7 +15,12 @@ with deliveries as (
         error_class,
         attempt_count,
         created_at,
+        attempted_at,
         sent_at,
+        delivered_at,
+        read_at,
+        bounced_at,
+        expires_at,
         updated_at
     from {{ ref('stg_activation__deliveries') }}
 ),
@@ -66,7 +71,12 @@ joined as (
         deliveries.error_class,
         deliveries.attempt_count,
         deliveries.created_at,
+        deliveries.attempted_at,
         deliveries.sent_at,
+        deliveries.delivered_at,
+        deliveries.read_at,
+        deliveries.bounced_at,
+        deliveries.expires_at,
         deliveries.updated_at,
         extract(
             epoch from deliveries.sent_at - deliveries.created_at
@@ -107,7 +117,12 @@ select
     error_class,
     attempt_count,
     created_at,
+    attempted_at,
     sent_at,
+    delivered_at,
+    read_at,
+    bounced_at,
+    expires_at,
     updated_at,
     seconds_to_send
 from joined

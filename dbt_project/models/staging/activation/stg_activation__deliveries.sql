@@ -24,7 +24,12 @@ renamed as (
 
         -- times
         created_at,
+        attempted_at,
         sent_at,
+        delivered_at,
+        read_at,
+        bounced_at,
+        expires_at,
         updated_at
     from source
 )
