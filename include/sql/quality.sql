@@ -685,10 +685,19 @@ attempted as (
     from deliveries as d
     inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
     where d.delivery_status in ('sending', 'sent', 'unknown') and c.is_advertising
+),
+
+-- Most customers never refused anything.
+refusers as (
+    select distinct k.tenant_id, k.profile_id, k.channel
+    from consent as k
+    where k.decision = 'refused'
 )
 
 select a.delivery_id, a.profile_id, a.channel
 from attempted as a
+inner join refusers as r
+    on a.tenant_id = r.tenant_id and a.profile_id = r.profile_id and a.channel = r.channel
 where
     exists (
         select
@@ -766,26 +775,43 @@ group by d.delivery_id, d.profile_id, d.channel, s.reason;
 
 -- name: expect_sends_to_keep_hours
 -- Advertising leaves in the permitted hours: those that quiet_until() knows. What left before the
--- tenant's settings were changed followed others.
+-- tenant's settings were changed followed others. Hours begin and end with a minute, so each minute
+-- is asked for once.
 with deliveries as (
     select d.* from delivery_log as d
     where current_setting('leo.snapshot_id') = ''
     union all
     select d.* from delivery_log as d
     where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+begun as (
+    select
+        d.delivery_id,
+        d.profile_id,
+        d.channel,
+        t.settings,
+        (a.attempt ->> 'started_at')::timestamptz as started_at,
+        date_trunc('minute', (a.attempt ->> 'started_at')::timestamptz) as started_minute
+    from deliveries as d
+    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+    inner join tenant as t on d.tenant_id = t.tenant_id
+    cross join lateral jsonb_array_elements(d.attempts) as a (attempt)
+    where
+        c.is_advertising
+        and d.attempt_count > 0
+        and (a.attempt ->> 'started_at')::timestamptz >= t.updated_at
+),
+
+closed as (
+    select m.channel, m.started_minute
+    from (select distinct b.channel, b.started_minute, b.settings from begun as b) as m
+    where quiet_until(m.settings, m.channel, true, m.started_minute) is not null
 )
 
-select d.delivery_id, d.profile_id, d.channel, a.attempt ->> 'started_at' as started_at
-from deliveries as d
-inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
-inner join tenant as t on d.tenant_id = t.tenant_id
-cross join lateral jsonb_array_elements(d.attempts) as a (attempt)
-where
-    c.is_advertising
-    and d.attempt_count > 0
-    and (a.attempt ->> 'started_at')::timestamptz >= t.updated_at
-    and quiet_until(t.settings, d.channel, true, (a.attempt ->> 'started_at')::timestamptz)
-    is not null;
+select b.delivery_id, b.profile_id, b.channel, b.started_at
+from begun as b
+inner join closed as c on b.channel = c.channel and b.started_minute = c.started_minute;
 
 -- name: expect_sends_to_leave_before_expiry
 -- Nothing stale leaves; the last attempt began before the message's time was over.
@@ -808,53 +834,53 @@ where
 -- what left or may have left counts, as in message_policy(). A refusal that a receipt later proved
 -- to be none did not count when the next message left. Addresses that were written to no more often
 -- than the cap altogether are out at once.
-with deliveries as (
-    select d.* from delivery_log as d
-    where current_setting('leo.snapshot_id') = ''
-    union all
-    select d.* from delivery_log as d
-    where d.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
-),
-
+with
 cap as (
     select
         t.tenant_id,
         named.channel,
         t.updated_at,
-        coalesce(
-            (t.settings #>> array['frequency_cap', named.channel])::integer, 3
-        ) as most
+        case
+            when (t.settings #> array['frequency_cap', named.channel])::text ~ '^[0-9]+$'
+                then (t.settings #>> array['frequency_cap', named.channel])::integer
+            else 3
+        end as most
     from tenant as t
     cross join unnest(array['zalo', 'email', 'push', 'telegram', 'sms']) as named (channel)
 ),
 
-touched as (
-    select distinct d.tenant_id, d.channel, d.address
-    from deliveries as d
-    where d.delivery_status in ('sending', 'sent', 'unknown') and d.attempted_at is not null
-),
-
-advertised as (
-    select
-        d.tenant_id, d.delivery_id, d.profile_id, d.channel, d.address, d.attempted_at,
-        d.snapshot_id
-    from touched as x
-    inner join delivery_log as d
-        on x.tenant_id = d.tenant_id and x.channel = d.channel and x.address = d.address
-    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
+-- Two branches as elsewhere: every address, or those of the snapshot.
+written as (
+    select d.tenant_id, d.channel, d.address, count(*) as sends
+    from delivery_log as d
     where
-        c.is_advertising
+        current_setting('leo.snapshot_id') = ''
         and d.delivery_status in ('sending', 'sent', 'unknown')
         and d.attempted_at is not null
-        and d.attempts -> -1 ->> 'outcome' is distinct from 'retry'
+    group by d.tenant_id, d.channel, d.address
+    union all
+    select d.tenant_id, d.channel, d.address, count(*) as sends
+    from (
+        select distinct s.tenant_id, s.channel, s.address
+        from delivery_log as s
+        where
+            s.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+            and s.attempted_at is not null
+    ) as touched
+    inner join delivery_log as d
+        on
+            touched.tenant_id = d.tenant_id
+            and touched.channel = d.channel
+            and touched.address = d.address
+    where d.delivery_status in ('sending', 'sent', 'unknown') and d.attempted_at is not null
+    group by d.tenant_id, d.channel, d.address
 ),
 
 busy as (
-    select a.tenant_id, a.channel, a.address, k.most, k.updated_at
-    from advertised as a
-    inner join cap as k on a.tenant_id = k.tenant_id and a.channel = k.channel
-    group by a.tenant_id, a.channel, a.address, k.most, k.updated_at
-    having count(*) > k.most
+    select w.tenant_id, w.channel, w.address, k.most, k.updated_at
+    from written as w
+    inner join cap as k
+        on w.tenant_id = k.tenant_id and w.channel = k.channel and w.sends > k.most
 ),
 
 counted as (
@@ -872,9 +898,15 @@ counted as (
             -- A day later is another day.
             range between interval '86399.999999 seconds' preceding and current row
         ) as sends
-    from advertised as a
-    inner join busy as b
-        on a.tenant_id = b.tenant_id and a.channel = b.channel and a.address = b.address
+    from busy as b
+    inner join delivery_log as a
+        on b.tenant_id = a.tenant_id and b.channel = a.channel and b.address = a.address
+    inner join campaign as c on a.tenant_id = c.tenant_id and a.campaign_id = c.campaign_id
+    where
+        c.is_advertising
+        and a.delivery_status in ('sending', 'sent', 'unknown')
+        and a.attempted_at is not null
+        and a.attempts -> -1 ->> 'outcome' is distinct from 'retry'
 )
 
 select c.delivery_id, c.profile_id, c.channel, c.sends, c.most
@@ -917,7 +949,8 @@ where
     );
 
 -- name: expect_settled_unknowns_to_name_who
--- Whoever knows better than the lost answer says who he is: a receipt, the reconciler, a person.
+-- Whoever knows better than the lost answer says who he is: a receipt, the reconciler, a person. A
+-- new attempt takes the name of who chose it along.
 with deliveries as (
     select d.* from delivery_log as d
     where current_setting('leo.snapshot_id') = ''
@@ -929,9 +962,17 @@ with deliveries as (
 select d.delivery_id, d.profile_id, d.channel, d.delivery_status
 from deliveries as d
 where
-    d.delivery_status <> 'unknown'
-    and coalesce(btrim(d.resolved_by), '') = ''
-    and d.attempts @> (select jsonb_build_array(jsonb_build_object('outcome', 'unknown')));
+    d.attempts @> (select jsonb_build_array(jsonb_build_object('outcome', 'unknown')))
+    and exists (
+        select from jsonb_array_elements(d.attempts) with ordinality as a (attempt, place)
+        where
+            a.attempt ->> 'outcome' = 'unknown'
+            and (a.place < jsonb_array_length(d.attempts) or d.delivery_status <> 'unknown')
+            -- Places count from 1, elements from 0: this is the attempt after it.
+            and coalesce(
+                btrim(d.attempts -> a.place::integer ->> 'resolved_by'), btrim(d.resolved_by), ''
+            ) = ''
+    );
 
 -- name: expect_unknown_deliveries_to_be_resolved
 -- An answer that was lost is looked for; until then the customer may or may not have the message.

@@ -222,6 +222,14 @@ def test_an_unknown_message_is_named_after_a_day_until_somebody_settles_it(
     with admin_conn.transaction():
         admin_conn.execute("update delivery_log set resolved_by = null")
     assert audit() == {"expect_settled_unknowns_to_name_who": 1}
+    # The next attempt takes the name along.
+    admin_conn.execute(
+        "update delivery_log set attempts = attempts ||"
+        " jsonb_build_array(jsonb_build_object('attempt', 2, 'started_at', %s::timestamptz,"
+        "  'resolved_by', 'person:lan')) where delivery_status = 'retry'",
+        (NOW,),
+    )
+    assert audit() == {}
 
 
 def test_a_proof_that_came_while_the_message_was_being_sent_is_merged_within_the_hour(
