@@ -58,7 +58,7 @@ def decision_of(question: Question, raw: str) -> Decision:
 
 def random_turn(question: Question, rng: random.Random) -> str:
     """Write a plan as a model with random logits would: anything that the grammar allows."""
-    grammar = PlanGrammar(question.spec, question.user_turn)
+    grammar = PlanGrammar(question.spec, question.instruction)
     state, text = grammar.start(), ""
     while (choice := grammar.choice(state)) is not None:
         label = rng.choice(list(choice.options))

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leo_activation.decision.backends.base import Question
-from leo_activation.decision.engine import Decision, Engine
-
-BATCH = 16
+from leo_activation.decision.engine import BATCH, Decision, Engine, Request
 
 
 class LocalBackend:
@@ -34,7 +32,9 @@ class LocalBackend:
 
     def decide(self, questions: Sequence[Question]) -> list[Decision]:
         """Answer questions of one tool set, in order."""
-        return [
-            self.engine.decide(question.user_turn, question.spec.catalogue)
-            for question in questions
-        ]
+        return self.engine.decide_many(
+            [
+                Request(question.instruction, question.spec.catalogue, question.user_turn)
+                for question in questions
+            ]
+        )
