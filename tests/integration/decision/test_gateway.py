@@ -6,11 +6,8 @@ import threading
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from leo_activation.decision.client import PAUSES, GatewayClient, GatewayUnavailableError
-from leo_activation.decision.engine import Engine
-from leo_activation.decision.gateway import Queue, create_app
 from leo_activation.decision.parser import Call
 from leo_activation.decision.training.evaluation import is_exact, read_cases
 from tests.integration.decision.conftest import GatewayProcess
@@ -36,6 +33,19 @@ DEMO: list[tuple[str, list[Call]]] = [
     ("Chờ 2 giờ rồi gửi email nhắc nhở", [wait(120), send("email", "nhac_mua_lai")]),
     ("Thời tiết hôm nay thế nào?", []),
 ]  # fmt: skip
+CATALOGUE = {
+    "templates": [
+        {"template_id": "tri_an_vip_zalo", "channels": ["zalo"], "label": "Tin tri ân khách VIP"},
+        {"template_id": "tri_an_vip", "channels": ["email"], "label": "Thư tri ân khách VIP"},
+    ],
+    "attributes": [
+        {"name": "segments", "type": "set", "label": "nhóm khách hàng",
+         "values": [{"name": "vip", "label": "Khách VIP"}, {"name": "new_buyers"}]},
+        {"name": "total_spent_vnd", "type": "number", "unit": "vnd", "label": "tổng chi tiêu"},
+        {"name": "preferred_channel", "type": "text", "label": "kênh ưa thích",
+         "values": ["zalo", "email"]},
+    ],
+}  # fmt: skip
 SHOP = next(case.catalogue for case in read_cases() if case.catalogue_name == "shop")
 
 
@@ -61,8 +71,10 @@ def test_an_answer_holds_the_whole_trace(gateway_process: GatewayProcess) -> Non
 def test_health_and_versions_are_told(gateway_process: GatewayProcess) -> None:
     assert httpx.get(f"{gateway_process.url}/health").json() == {"status": "ok"}
     assert httpx.get(f"{gateway_process.url}/ready").json()["status"] == "ready"
-    version = httpx.get(f"{gateway_process.url}/version").json()
+    version = httpx.get(f"{gateway_process.url}/v1/model").json()
     assert version["adapter"]["schema_hash"] == version["schema_hash"]
+    assert version == httpx.get(f"{gateway_process.url}/version").json()
+    assert "leo_gateway_queue_depth" in httpx.get(f"{gateway_process.url}/metrics").text
 
 
 @pytest.mark.parametrize(
@@ -82,15 +94,42 @@ def test_a_bad_request_is_refused_with_the_reason(
     assert response.json()["detail"]
 
 
-def test_one_request_too_many_is_told_to_come_back(engine: Engine) -> None:
-    queue = Queue(1)
-    with queue.place(), pytest.raises(Exception, match="try again") as refused, queue.place():
-        pass
-    assert refused.value.status_code == 503  # type: ignore[attr-defined]
-    assert queue.inside == 0
-    client = TestClient(create_app(engine, max_waiting=0))
-    body = {"instruction": "Gửi email", "catalogue": shop().to_document()}
-    assert client.post("/v1/decisions", json=body).status_code == 503
+def test_vip_customers_get_zalo_through_the_gateway(
+    gateway_process: GatewayProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body = {
+        "instruction": "Gửi Zalo nếu là khách VIP",
+        "catalogue": CATALOGUE,
+        "profiles": [
+            {"id": "vip", "facts": {"segments": ["vip"]}},
+            {"id": "other", "facts": {"segments": ["new_buyers"]}},
+        ],
+    }
+    answer = httpx.post(f"{gateway_process.url}/v1/decisions", json=body, timeout=60).json()
+    plan = [check("segments", VIP, "vip"), send("zalo", "tri_an_vip_zalo")]
+    assert answer["plan"]["calls"] == [call.to_document() for call in plan]
+    told = {item["id"]: (item["calls"], item["reason"]) for item in answer["decisions"]}
+    assert told == {"vip": ([plan[1].to_document()], None), "other": ([], "condition_false")}
+    with capsys.disabled():
+        print(f"\n{body['instruction']} → {answer['plan']['raw_output']}")
+
+
+def test_customers_who_look_the_same_are_decided_once_in_choose_mode(
+    gateway_process: GatewayProcess,
+) -> None:
+    profiles = [
+        {"id": str(number), "facts": {"preferred_channel": ["zalo", "email"][number % 2]}}
+        for number in range(20)
+    ]
+    body = {
+        "instruction": "Gửi tin tri ân qua kênh khách thích nhất", "mode": "choose",
+        "catalogue": CATALOGUE, "profiles": profiles,
+    }  # fmt: skip
+    answer = httpx.post(f"{gateway_process.url}/v1/decisions", json=body, timeout=120).json()
+    assert [item["memo"] for item in answer["decisions"]] == [False, False, *[True] * 18]
+    assert {item["verdict"] for item in answer["decisions"]} <= {"accepted", "no_call"}
+    again = httpx.post(f"{gateway_process.url}/v1/decisions", json=body, timeout=120).json()
+    assert all(item["memo"] for item in again["decisions"])
 
 
 def test_a_killed_gateway_is_tried_three_times_and_works_again_after_its_restart(
