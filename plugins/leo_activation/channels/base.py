@@ -69,6 +69,17 @@ class Reaction(StrEnum):
     UNKNOWN = "unknown"
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a channel has come with a message; what is true when the clock interrupts it.
+
+    :param nothing_left: surely no byte of it is on its way. A channel that prepares (asks for a
+        template, renews a token) says so, and takes it back right before the request.
+    """
+
+    nothing_left: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message, rendered, to one recipient.
@@ -87,6 +98,7 @@ class Message:
     :param data: the provider template's parameters, or a push's ``link``, ``image``, rendered.
     :param campaign_code: for the provider's statistics; no personal data.
     :param unsubscribe_url: HTTPS address of the one-click unsubscribe, or None.
+    :param progress: of the present attempt.
     """
 
     delivery_id: UUID
@@ -102,6 +114,7 @@ class Message:
     data: Mapping[str, str] = field(default_factory=dict)
     campaign_code: str = ""
     unsubscribe_url: str | None = None
+    progress: Progress = field(default_factory=Progress, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

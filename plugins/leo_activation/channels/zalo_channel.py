@@ -26,6 +26,7 @@ from leo_activation.channels.base import (
     InvalidAddressError,
     Message,
     Outcome,
+    Progress,
     Reaction,
     Receipt,
     ReceiptKind,
@@ -191,6 +192,7 @@ class ZaloChannel:
         if not template_id:
             detail = f"template {message.template_id!r} does not name its 'id' at Zalo"
             return Outcome(Reaction.STOP_TEMPLATE, "template_unknown", detail)
+        message.progress.nothing_left = True
         waiting = self._must_wait(template_id, self._tag(message))
         if waiting is not None:
             return waiting
@@ -201,7 +203,8 @@ class ZaloChannel:
             return self._count_bad_data(template_id, outcome)
         if isinstance(data, Outcome):
             return data
-        answer = await self._ask("POST", "/message/template", json=self._body(message, data))
+        body = self._body(message, data)
+        answer = await self._ask("POST", "/message/template", message.progress, json=body)
         if isinstance(answer, Outcome):
             return answer
         return self._judge_send(answer, template_id, self._tag(message))
@@ -304,18 +307,25 @@ class ZaloChannel:
         self._templates[template_id] = (self._tools.clock() + lifetime, info)
         return info
 
-    async def _ask(self, method: str, path: str, **request: Any) -> Answer | Outcome:
+    async def _ask(
+        self, method: str, path: str, progress: Progress | None = None, **request: Any
+    ) -> Answer | Outcome:
         """Ask Zalo; with a fresh token once more, when it surely refused the stale one.
 
+        :param progress: of the message that the request carries, if it carries one.
         :returns: its answer, or what became of a request without one.
         """
         credential = self._credential
+        progress = progress or Progress()
         try:
+            progress.nothing_left = False
             answer = await self._request(credential, method, path, **request)
             if not _is_stale_token(answer):
                 return answer
+            progress.nothing_left = True
             credential = await self._tools.renew(credential)
             self._credential = credential
+            progress.nothing_left = False
             return await self._request(credential, method, path, **request)
         except httpx.HTTPError as error:
             outcome = _lost(error)

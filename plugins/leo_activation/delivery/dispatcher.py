@@ -484,6 +484,9 @@ class Dispatcher:
             async with asyncio.timeout(self._options.send_timeout_seconds):
                 return await self._provider.send(message)
         except TimeoutError:
+            if message.progress.nothing_left:
+                detail = "not sent: what has to come first took too long"
+                return Outcome(Reaction.DEFER, "released", detail)
             return Outcome(Reaction.UNKNOWN, "no_answer", "no answer in time")
         except (Exception, asyncio.CancelledError) as error:
             # A defect of a channel must not take the batch along; nor what it cancelled of its own.

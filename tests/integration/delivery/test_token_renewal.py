@@ -680,3 +680,28 @@ def test_the_schedule_leaves_alone_what_does_not_age(
     )  # fmt: skip
     report = look(database_urls)
     assert (report.renewed, report.kept, report.problems) == ({}, (), {})
+
+
+@pytest.mark.invariant(2)
+@pytest.mark.parametrize("stage", ["info", "oauth", "send"])
+def test_what_the_clock_interrupts_is_unknown_only_if_it_may_have_left(
+    admin_conn: Connection,
+    runtime_conn: Connection,
+    database_urls: DatabaseUrls,
+    zalo: Sandbox,
+    opened: None,
+    stage: str,
+) -> None:
+    campaign = campaign_of(admin_conn, runtime_conn, 4)
+    if stage != "oauth":
+        zalo.call("/oauth", "PUT", list(GRANTS.values()))
+    zalo.faults({"action": "slow", "stage": stage, "seconds": 3.0})
+    options = DispatchOptions(
+        concurrency=4, patience_seconds=0, lease_seconds=10, send_timeout_seconds=1.0
+    )
+    report = dispatch_channel(
+        database_urls.runtime, "tenant_a", campaign.snapshot_id, "zalo", "worker", SECRET_KEY,
+        options=options,
+    )  # fmt: skip
+    assert report.outcomes == {"unknown" if stage == "send" else "retry": 4}
+    assert stage == "send" or zalo.received() == []
