@@ -803,9 +803,15 @@ begun as (
         and (a.attempt ->> 'started_at')::timestamptz >= t.updated_at
 ),
 
+-- Materialised: the planner would ask for every attempt before it drops the repeats.
+minutes as materialized (
+    select distinct b.channel, b.started_minute, b.settings
+    from begun as b
+),
+
 closed as (
     select m.channel, m.started_minute
-    from (select distinct b.channel, b.started_minute, b.settings from begun as b) as m
+    from minutes as m
     where quiet_until(m.settings, m.channel, true, m.started_minute) is not null
 )
 
