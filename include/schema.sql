@@ -196,6 +196,11 @@ create table if not exists tenant (
     constraint tenant_settings_ck check (jsonb_typeof(settings) = 'object')
 );
 
+-- Tells since when the present hours and caps hold.
+create or replace trigger tenant_timestamp
+before update on tenant
+for each row execute function update_timestamp();
+
 -- One row per customer of a tenant: the CDP's facts, cleaned, beside the raw projection.
 create table if not exists cdp_profiles (
     tenant_id text not null,

@@ -234,11 +234,18 @@ def _trace_lines(trace: Any) -> Iterator[str]:
         yield f"{line} ({found})" if found else line
 
 
+def _reason(delivery: Mapping[str, Any]) -> str | None:
+    """Return why a message was not, or not surely, sent; what is past is no reason any more."""
+    if delivery["status"] in ("failed", "retry", "unknown"):
+        return delivery["skip_reason"] or delivery["error_class"]
+    return delivery["skip_reason"]
+
+
 def _delivery(step: Step) -> Iterator[str]:
     """Say what was sent or why not, with every attempt."""
     it = step.detail
     yield _joined(
-        describe_outcome(it["status"], it["skip_reason"]),
+        describe_outcome(it["status"], _reason(it)),
         it["channel"],
         it["template_id"] and f"mẫu {it['template_id']}",
         it["address"],
