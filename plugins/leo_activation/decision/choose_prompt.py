@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from leo_activation.decision.catalogue import Catalogue
-from leo_activation.decision.choose import REACHABLE, UNKNOWN
 from leo_activation.decision.parser import CONTROL
 
+# As decision.choose writes them. It is not imported here: it brings all channels with it, half a
+# second at every start of the gateway.
+REACHABLE, UNKNOWN = "reachable", "unknown"
 _LONGEST_VALUE = 60
 
 
@@ -19,7 +21,7 @@ def choose_prompt(instruction: str, catalogue: Catalogue, facts: Mapping[str, An
     with the same facts get the same prompt, and so one decision.
 
     :param facts: of the customer, as :class:`~leo_activation.decision.choose.FactReader` shows
-        them or as they are.
+        them, or as they are.
     """
     shown = "; ".join(_pairs(catalogue, facts))
     return f"{instruction}\nProfile: {shown}" if shown else instruction

@@ -23,8 +23,7 @@ import typer
 
 from leo_activation.decision.backends.base import BackendUnavailableError, Question
 from leo_activation.decision.backends.selection import open_backend
-from leo_activation.decision.choose import REACHABLE, FactReader
-from leo_activation.decision.choose_prompt import choose_prompt
+from leo_activation.decision.choose_prompt import REACHABLE, choose_prompt
 from leo_activation.decision.decide_lines import (
     AskedLine,
     LineError,
@@ -183,6 +182,9 @@ def _read(line: RawLine, reader: LineReader) -> tuple[AskedLine, Question] | Lin
 def _user_turn(asked: AskedLine) -> str:
     if asked.mode == "plan" or asked.profile is None:
         return asked.instruction
+    # It brings all channels with it, which most files do not need.
+    from leo_activation.decision.choose import FactReader
+
     catalogue = asked.spec.catalogue
     facts = FactReader(catalogue, asked.instruction, providers={}).read(UUID(int=0), asked.profile)
     if "consent" not in asked.profile:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from leo_activation.decision import choose, choose_prompt
 from leo_activation.decision.backends.base import BackendUnavailableError, Question
 from leo_activation.decision.gateway import create_app
 from leo_activation.decision.limits import (
@@ -85,6 +86,10 @@ def test_choose_mode_asks_once_for_profiles_that_look_the_same() -> None:
     assert answer["decisions"][0]["calls"] == [send().to_document()]
     assert "leo_gateway_distinct_decisions_total 2.0" in counters
     assert "leo_gateway_memo_hits_total 38.0" in counters
+
+
+def test_the_prompt_and_the_reader_of_facts_use_the_same_words() -> None:
+    assert (choose_prompt.REACHABLE, choose_prompt.UNKNOWN) == (choose.REACHABLE, choose.UNKNOWN)
 
 
 def test_a_profile_cannot_write_into_the_prompt() -> None:
