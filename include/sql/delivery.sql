@@ -222,26 +222,39 @@ where
 -- name: claim_batch
 -- Judge each message once more, because a customer may have said no, been written to, or been
 -- merged away since the row was queued; what passes becomes 'sending'. Who had an earlier attempt's
--- unknown outcome tried again moves to the new attempt: its own end is open. Here and elsewhere,
--- "(select ...)" hides a snapshot's id from the planner: of one frozen a minute ago the statistics
--- know only that it has no members, and a join would read all of them for each row.
+-- unknown outcome tried again moves to the new attempt: its own end is open. The locked rows come
+-- first, and the facts of each by themselves; "(select ...)" hides the snapshot's id from the
+-- planner: of one frozen a minute ago the statistics know only that it has no members, and a join
+-- would read all of them for each row.
 with
+locked as materialized (
+    select
+        d.delivery_id, d.profile_id, d.campaign_id, d.template_id, d.channel, d.address,
+        d.expires_at, d.not_before
+    from delivery_log as d
+    where d.tenant_id = %(tenant_id)s and d.delivery_id = any(%(delivery_ids)s::uuid[])
+),
+
 due as materialized (
     select
-        d.delivery_id, d.profile_id, d.channel, d.address, d.expires_at, d.not_before,
-        c.is_advertising, c.quiet_hours, t.settings, s.facts,
-        m.provider_template ->> 'tag' as template_tag
-    from delivery_log as d
-    inner join campaign as c on d.tenant_id = c.tenant_id and d.campaign_id = c.campaign_id
-    inner join tenant as t on d.tenant_id = t.tenant_id
+        l.*,
+        c.is_advertising,
+        c.quiet_hours,
+        t.settings,
+        m.provider_template ->> 'tag' as template_tag,
+        (
+            select s.facts
+            from segment_snapshot_member as s
+            where
+                s.tenant_id = %(tenant_id)s
+                and s.snapshot_id = (select %(snapshot_id)s::uuid)
+                and s.profile_id = l.profile_id
+        ) as facts
+    from locked as l
+    inner join campaign as c on c.tenant_id = %(tenant_id)s and l.campaign_id = c.campaign_id
+    inner join tenant as t on t.tenant_id = %(tenant_id)s
     left join message_template as m
-        on d.tenant_id = m.tenant_id and d.template_id = m.template_id
-    inner join segment_snapshot_member as s
-        on
-            s.tenant_id = %(tenant_id)s
-            and s.snapshot_id = (select %(snapshot_id)s::uuid)
-            and d.profile_id = s.profile_id
-    where d.tenant_id = %(tenant_id)s and d.delivery_id = any(%(delivery_ids)s::uuid[])
+        on m.tenant_id = %(tenant_id)s and l.template_id = m.template_id
 ),
 
 judged as materialized (
@@ -356,6 +369,8 @@ where
 -- The end of an attempt, for the worker that holds it. An answer that comes after the lease ran out
 -- settles the 'unknown' that it left behind; it never touches a later attempt. Rows are locked in
 -- the order that receipts lock them in, so that the two wait for each other instead of deadlocking.
+-- What they are is asked of the locked rows: a state in the last condition would lead the planner
+-- to an index of that state, which is small when the statistics are made and large in mid-run.
 with
 answered as (
     select o.*
@@ -367,11 +382,13 @@ answered as (
 ),
 
 locked as (
-    select d.delivery_id
+    select
+        d.delivery_id, d.delivery_status, d.attempt_count, d.resolved_by,
+        d.attempts -> -1 ->> 'worker' as worker
     from delivery_log as d
     where
         d.tenant_id = %(tenant_id)s
-        and d.delivery_id in (select a.delivery_id from answered as a)
+        and d.delivery_id = any(array(select a.delivery_id from answered as a))
     order by d.delivery_id
     for no key update
 )
@@ -401,16 +418,16 @@ set
         )
     )
 from answered as a
-inner join locked as l on a.delivery_id = l.delivery_id
-where
-    d.tenant_id = %(tenant_id)s
-    and d.delivery_id = a.delivery_id
-    and d.attempt_count = a.attempt
-    and d.attempts -> -1 ->> 'worker' = %(worker_id)s
-    and (
-        d.delivery_status = 'sending'
-        or (d.delivery_status = 'unknown' and d.resolved_by is null and a.status <> 'unknown')
-    )
+inner join locked as l
+    on
+        a.delivery_id = l.delivery_id
+        and a.attempt = l.attempt_count
+        and l.worker = %(worker_id)s
+        and (
+            l.delivery_status = 'sending'
+            or (l.delivery_status = 'unknown' and l.resolved_by is null and a.status <> 'unknown')
+        )
+where d.tenant_id = %(tenant_id)s and d.delivery_id = l.delivery_id
 returning d.delivery_id;
 
 -- name: expire_leases
