@@ -40,8 +40,7 @@ WITHDRAW_REASON = """{%- set answer = ti.xcom_pull(task_ids='approve_campaign') 
 @dag(
     schedule=None,
     catchup=False,
-    # A run that waits for an approval or for a later message counts, but holds no worker.
-    max_active_runs=16,
+    max_active_runs=16,  # one that waits for an answer or a later message holds no worker
     tags=["campaign", "marketing"],
     default_args={"owner": "marketing", "retries": 4, "retry_delay": timedelta(seconds=10)},
     params=campaign_form(),
@@ -54,6 +53,7 @@ def campaign_run() -> None:
         tenant_id=TENANT,
         campaign_code="{{ params.campaign_code }}",
         instruction="{{ params.instruction }}",
+        mode="{{ params.mode }}",
         channels="{{ params.channels|join(',') }}",
         quiet_hours="{{ params.quiet_hours }}",
     )

@@ -11,6 +11,7 @@ from airflow.sdk import Param
 CHANNELS = {"zalo": "Zalo", "email": "Email", "push": "Thông báo đẩy", "telegram": "Telegram"}
 REALTIME_CHANNELS = ("push", "telegram")
 QUIET_HOURS = {"hold": "Giữ lại, gửi khi đến giờ", "skip": "Bỏ qua, không gửi"}
+MODES = {"plan": "Theo điều kiện trong chỉ dẫn", "choose": "AI chọn cho từng khách"}
 # Every segment of dbt_project/models/segments with its Vietnamese name; a test compares them.
 SEGMENTS = {
     "active_customers": "Khách đang mua",
@@ -63,6 +64,15 @@ def campaign_form() -> dict[str, Param]:
             title="Chỉ dẫn",
             description="Một câu: gửi gì, qua kênh nào, cho ai. "
             "Ví dụ: Gửi Telegram cho khách VIP, còn lại gửi email.",
+        ),
+        "mode": Param(
+            "plan",
+            type="string",
+            enum=list(MODES),
+            values_display=MODES,
+            title="Cách quyết định",
+            description="Theo điều kiện: AI đọc chỉ dẫn một lần cho mọi khách. AI chọn: cho yêu cầu "
+            "mở, ví dụ kênh mà khách thích.",
         ),
         "campaign_code": Param(
             "tri-an-vip",

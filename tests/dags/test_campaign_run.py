@@ -25,6 +25,7 @@ def test_form_speaks_vietnamese(campaign):
         "tenant": "Cửa hàng",
         "segment": "Phân khúc",
         "instruction": "Chỉ dẫn",
+        "mode": "Cách quyết định",
         "campaign_code": "Mã chiến dịch",
         "channels": "Kênh được dùng",
         "quiet_hours": "Ngoài giờ được gửi",

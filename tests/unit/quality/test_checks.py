@@ -12,7 +12,8 @@ from leo_activation.queries import load_queries
 CHECKS = [check for checks in SUITES.values() for check in checks]
 EXPECTATIONS = {
     name: text
-    for name, text in load_queries("quality").statements.items()
+    for source in ("quality", "decision_quality")
+    for name, text in load_queries(source).statements.items()
     if name.startswith("expect_")
 }
 
