@@ -18,6 +18,7 @@ from leo_activation.errors import DecisionError
 from leo_activation.paths import PROMPTS_FOLDER
 
 ATTRIBUTES_FILE = "attributes.v2.json"
+SEGMENTS = "segments"
 
 AttributeType = Literal["set", "text", "number", "boolean", "date", "any"]
 Unit = Literal["vnd", "count", "days", "years", "month", "any"]
@@ -114,7 +115,8 @@ class Catalogue:
 def parse_catalogue(document: Mapping[str, Any]) -> Catalogue:
     """Read a catalogue from JSON, refusing what cannot be named safely.
 
-    Channels without any template are left out, since nothing could be sent over them.
+    Channels without any template are left out, since nothing could be sent over them. Without a
+    list of channels, those of the templates are meant, and segments may go unlisted.
 
     :raises DecisionError: naming the entry that is wrong and why.
     """
@@ -123,6 +125,8 @@ def parse_catalogue(document: Mapping[str, Any]) -> Catalogue:
     usable = {channel: None for template in templates for channel in template.channels}
     named = _list(document, "channels") if "channels" in document else list(usable)
     wanted = [_name(channel, "channel") for channel in named]
+    if "channels" not in document:
+        attributes = _with_segments(attributes)
     _refuse_repeats("channel", wanted)
     _refuse_repeats("template", [item.template_id for item in templates])
     _refuse_repeats("attribute", [item.name for item in attributes])
@@ -138,6 +142,15 @@ def parse_catalogue(document: Mapping[str, Any]) -> Catalogue:
 def _only(template: Template, channels: tuple[str, ...]) -> Template:
     allowed = tuple(channel for channel in template.channels if channel in channels)
     return Template(template.template_id, allowed, template.label, template.params)
+
+
+def _with_segments(attributes: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+    """Return attributes with segments: a catalogue without any list of groups takes the groups
+    that a sentence names as the sentence names them.
+    """  # noqa: D205
+    if any(item.type == "set" or item.name == SEGMENTS for item in attributes):
+        return attributes
+    return (*attributes, Attribute(SEGMENTS, "set"))
 
 
 def _parse_template(item: Any) -> Template:
@@ -185,7 +198,7 @@ _COUNTED = frozenset(
     "days day count num number total amount sum avg average age tuoi points score spent spend "
     "spending balance revenue income salary price fee cost value ltv aov gmv limit debt "
     "recency frequency visits orders purchases sessions tenure months years hours minutes "
-    "quantity qty rate ratio percent pct nps csat rating level miles steps weight height km gb mb "
+    "quantity qty rate ratio percent pct nps csat rating miles steps weight height km gb mb "
     "size budget premium deposit loan tong luong thu nhap chi tieu du diem tien gia phi no lan "
     "buoi dam dem thang vnd usd stock calls logins clicks opens views referrals kids children "
     "nights flights trips tickets bookings payments installments used remaining left overdue "
@@ -201,6 +214,11 @@ _WORDS = frozenset(
     "plan package branch store channel source job occupation email phone address device os "
     "platform class cabin category brand product model color currency timezone state hang goi "
     "thanh pho gioi tinh trang thai chi nhanh quan co tinh ngon ngu nghe".split()
+)
+_PIECES = frozenset(
+    "count num orders order points visits sessions purchases nights flights trips tickets bookings "
+    "kids children referrals miles clicks opens logins complaints prescriptions items claims buoi "
+    "don diem dem dam con months".split()
 )
 _UNIT_WORDS: Sequence[tuple[Unit, frozenset[str]]] = (
     ("days", frozenset("days day ngay recency tenure inactive overdue".split())),
@@ -254,10 +272,14 @@ def _type_of(words: Sequence[str]) -> AttributeType:
 def guess_unit(name: str, label: str) -> Unit:
     """Return what the numbers of an attribute count, as far as its words say."""
     words = set(_name_words(name, label))
+    if words & {"days", "ngay", "recency", "tenure"}:
+        return "days"
+    if _PIECES & words and not words & {"value", "amount", "total_spent", "vnd", "avg"}:
+        return "count"
     for unit, telling in _UNIT_WORDS:
         if telling & words:
             return unit
-    return "any"
+    return "count" if words & {"so", "count", "num", "number"} else "any"
 
 
 @cache

@@ -20,6 +20,7 @@ from leo_activation.decision.parser import END_TURN, START_RESPONSE, Call
 from leo_activation.decision.quantities import fold
 
 Encode = Callable[[str], list[int]]
+_UNGUESSED = frozenset({"function", "attribute", "items"})
 
 
 @dataclass(frozen=True)
@@ -102,61 +103,202 @@ def choose(
     :param suffix: ids of the user's turn and the opening of the model's.
     :param encode: trusted text to ids.
     """
-    writer = _Writer(gemma, prefix, list(suffix), adapter, end_tokens(encode))
-    state = grammar.start()
-    records: list[ChoiceRecord] = []
-    while (choice := grammar.choice(state)) is not None:
-        options = encoded_options(choice, encode)
-        label, probability = writer.pick(options)
-        if len(options) > 1:
-            records.append(ChoiceRecord(choice.slot, label, probability))
-        state = grammar.advance(state, label)
-    return Decoded(writer.written, records, writer.passes)
+    return choose_many(gemma, prefix, [suffix], [grammar], encode, adapter)[0]
+
+
+@torch.inference_mode()
+def choose_many(
+    gemma: Gemma,
+    prefix: Prefix,
+    suffixes: Sequence[Sequence[int]],
+    grammars: Sequence[PlanGrammar],
+    encode: Encode,
+    adapter: Adapter | None,
+) -> list[Decoded]:
+    """Write a plan for each of several sentences about one catalogue, all at once.
+
+    The network reads the rest of the plan as the draft has it, in one pass, and is asked at every
+    choice on the way. What it chooses otherwise ends the guess there, and the next pass goes on
+    from its choice: the result is that of asking one choice at a time.
+    """
+    end = end_tokens(encode)
+    writers = [
+        _Writer(list(suffix), grammar, encode, end)
+        for suffix, grammar in zip(suffixes, grammars, strict=True)
+    ]
+    rows: Rows | None = None
+    active = [writer for writer in writers if writer.guess()]
+    while active:
+        hidden, rows = _read(gemma, prefix, rows, adapter, active)
+        for index, writer in enumerate(active):
+            kept = writer.settle(gemma, hidden[index])
+            # What was guessed wrong is in the memory of the row; nobody looks at it again.
+            start = rows.valid.shape[1] - hidden.shape[1]
+            rows.valid[index, start + kept :] = False
+        going = [index for index, writer in enumerate(active) if writer.guess()]
+        rows = _keep(rows, going)
+        active = [active[index] for index in going]
+    return [Decoded(writer.written, writer.records, writer.passes) for writer in writers]
+
+
+def _keep(rows: Rows, kept: list[int]) -> Rows:
+    """Return some of the rows."""
+    if len(kept) == rows.valid.shape[0]:
+        return rows
+    return Rows([(keys[kept], values[kept]) for keys, values in rows.layers], rows.valid[kept])
+
+
+def _read(
+    gemma: Gemma,
+    prefix: Prefix,
+    rows: Rows | None,
+    adapter: Adapter | None,
+    writers: Sequence[_Writer],
+) -> tuple[Tensor, Rows]:
+    """Read what each writer has written or guessed since the last pass."""
+    pending = [writer.take() for writer in writers]
+    longest = max(map(len, pending))
+    ids = torch.zeros(len(pending), longest, dtype=torch.long)
+    valid = torch.zeros(len(pending), longest, dtype=torch.bool)
+    for index, row in enumerate(pending):
+        ids[index, : len(row)] = torch.tensor(row)
+        valid[index, : len(row)] = True
+    return gemma.forward(ids, prefix, rows, adapter, valid)
+
+
+class _Cursor:
+    """A place in the grammar: which option is being written, and how far."""
+
+    def __init__(self, grammar: PlanGrammar, encode: Encode) -> None:
+        self.grammar, self.encode = grammar, encode
+        self.state = grammar.start()
+        self.choice: Choice | None = None
+        self.left: dict[str, list[int]] = {}
+        self.depth, self.size = 0, 0
+        self.finished: str | None = None
+
+    def copy(self) -> _Cursor:
+        """Return a cursor at the same place."""
+        other = object.__new__(_Cursor)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def ways(self) -> dict[int, list[str]]:
+        """Return the tokens that may come next; none when the plan is complete."""
+        if not self.left:
+            self.choice = self.grammar.choice(self.state)
+            if self.choice is None:
+                return {}
+            self.left = encoded_options(self.choice, self.encode)
+            self.depth, self.size = 0, len(self.left)
+        return ways_on(self.left, self.depth)
+
+    def write(self, token: int) -> None:
+        """Go on by one token; :attr:`finished` names the option that it completes."""
+        self.left = {name: ids for name, ids in self.left.items() if ids[self.depth] == token}
+        self.depth += 1
+        self.finished = None
+        label = next(iter(self.left))
+        if len(self.left) == 1 and self.depth == len(self.left[label]):
+            self.finished = label
+            self.state, self.left = self.grammar.advance(self.state, label), {}
+
+    def has_hint(self) -> bool:
+        """Tell whether guessing the coming choice is worth its tokens."""
+        choice = self.choice
+        return choice is not None and (bool(choice.advice) or choice.slot not in _UNGUESSED)
+
+    def likeliest(self, ways: Mapping[int, list[str]]) -> int:
+        """Return the token to guess; without a word for any, a plan ends."""
+        return max(ways, key=lambda way: (self.advice(ways[way]), "stop" in ways[way]))
+
+    def advice(self, names: Sequence[str]) -> float:
+        """Return what the sentence's own words add to the best of some options."""
+        given = self.choice.advice if self.choice else {}
+        return max(given.get(name, 0.0) for name in names)
 
 
 class _Writer:
-    """The turn so far, and what the network has not read of it yet."""
+    """One plan on its way: what is written, what of it was read, and the guess of the rest."""
 
     def __init__(
-        self,
-        gemma: Gemma,
-        prefix: Prefix,
-        suffix: list[int],
-        adapter: Adapter | None,
-        end: dict[int, list[int]],
+        self, suffix: list[int], grammar: PlanGrammar, encode: Encode, end: dict[int, list[int]]
     ) -> None:
-        self.gemma, self.prefix, self.adapter, self.end = gemma, prefix, adapter, end
-        self.pending = suffix
+        self.cursor, self.end = _Cursor(grammar, encode), end
+        self.unread = suffix
+        self.guessed: list[int] = []
         self.written: list[int] = []
-        self.rows: Rows | None = None
-        self.passes = 0
+        self.records: list[ChoiceRecord] = []
+        self.probability, self.passes = 1.0, 0
+        # Whether the guess ends at a choice about which the words say nothing.
+        self.is_open = False
 
-    def pick(self, options: Mapping[str, Sequence[int]]) -> tuple[str, float]:
-        depth, probability = 0, 1.0
-        left = dict(options)
-        while True:
-            ways = ways_on(left, depth)
-            token = next(iter(ways))
+    def guess(self) -> bool:
+        """Guess the rest of the plan; tell whether there is anything to decide."""
+        cursor = self.cursor.copy()
+        self.guessed, self.is_open = [], False
+        asks = False
+        while ways := cursor.ways():
             if len(ways) > 1:
-                token, share = self._ask(list(ways))
-                probability *= share
-            self.pending.append(token)
-            self.written.append(token)
-            left = {label: left[label] for label in ways[token]}
-            depth += 1
-            label = next(iter(left))
-            if len(left) == 1 and depth == len(left[label]):
-                return label, probability
+                asks, self.is_open = True, not cursor.has_hint()
+                if self.is_open:
+                    break
+            token = cursor.likeliest(ways)
+            self.guessed.append(token)
+            cursor.write(token)
+        if not asks:
+            self._write_all()
+        return asks
 
-    def _ask(self, tokens: list[int]) -> tuple[int, float]:
-        with torch.inference_mode():
-            ids = torch.tensor([self.pending])
-            hidden, self.rows = self.gemma.forward(ids, self.prefix, self.rows, self.adapter)
-            self.pending, self.passes = [], self.passes + 1
-            groups = [meanings(token, self.end) for token in tokens]
-            likely = torch.softmax(group_scores(self.gemma, hidden[0, -1], groups), dim=-1)
+    def _write_all(self) -> None:
+        for token in self.guessed:
+            self._write(token)
+        self.guessed = []
+
+    def take(self) -> list[int]:
+        """Return what the network reads in this pass; the end of a turn needs no reading."""
+        self.passes += 1
+        return [*self.unread, *(self.guessed if self.is_open else self.guessed[:-1])]
+
+    def settle(self, gemma: Gemma, hidden: Tensor) -> int:
+        """Write what the network agrees to, and its own choice where it does not.
+
+        :param hidden: its states after each token of :meth:`take`.
+        :returns: how many of those tokens are part of the plan.
+        """
+        known = len(self.unread)
+        for index, token in enumerate(self.guessed):
+            ways = self.cursor.ways()
+            chosen = self._decide(gemma, hidden[known + index - 1], ways) if len(ways) > 1 else token
+            self._write(chosen)
+            if chosen != token:
+                self.unread = [chosen]
+                return known + index
+        if not self.is_open:
+            return known + len(self.guessed) - 1
+        self.unread = [self._decide(gemma, hidden[known + len(self.guessed) - 1], self.cursor.ways())]
+        self._write(self.unread[0])
+        return known + len(self.guessed)
+
+    def _decide(self, gemma: Gemma, hidden: Tensor, ways: Mapping[int, list[str]]) -> int:
+        """Return the likeliest next token, given the network's state and the advice."""
+        scores = group_scores(gemma, hidden, [meanings(token, self.end) for token in ways])
+        advice = [self.cursor.advice(names) for names in ways.values()]
+        likely = torch.softmax(scores + torch.tensor(advice), dim=-1)
         best = int(likely.argmax())
-        return tokens[best], float(likely[best])
+        self.probability *= float(likely[best])
+        return list(ways)[best]
+
+    def _write(self, token: int) -> None:
+        self.cursor.ways()
+        choice, size = self.cursor.choice, self.cursor.size
+        self.cursor.write(token)
+        self.written.append(token)
+        if self.cursor.finished is None:
+            return
+        if choice is not None and size > 1:
+            self.records.append(ChoiceRecord(choice.slot, self.cursor.finished, self.probability))
+        self.probability = 1.0
 
 
 def group_scores(gemma: Gemma, hidden: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:

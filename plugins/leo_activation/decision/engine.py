@@ -7,11 +7,12 @@ same sentence for the same tool set is decided once.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -21,11 +22,17 @@ import torch
 
 from leo_activation.decision.adapter import LoadedAdapter, load_adapter
 from leo_activation.decision.catalogue import Catalogue
-from leo_activation.decision.decoding import ChoiceRecord, choose
-from leo_activation.decision.grammar import PlanGrammar
+from leo_activation.decision.decoding import ChoiceRecord, choose_many
+from leo_activation.decision.grammar import ADVICE, PlanGrammar
+from leo_activation.decision.lexicon import reading_version
 from leo_activation.decision.model import Gemma, Prefix
 from leo_activation.decision.parser import Call
-from leo_activation.decision.prompt import PROMPT_VERSION, PromptTokenizer, render_prompt
+from leo_activation.decision.prompt import (
+    PROMPT_VERSION,
+    PromptTokenizer,
+    clean_instruction,
+    render_prompt,
+)
 from leo_activation.decision.toolset import ToolSpec, schema_hash
 from leo_activation.decision.validation import PlanRejectedError, accept_output
 from leo_activation.decision.weights import PreparedModel
@@ -35,6 +42,8 @@ Verdict = Literal["accepted", "no_call", "rejected"]
 Kept = TypeVar("Kept")
 _PREFIXES = 8
 _DECISIONS = 2_048
+# So many sentences are read in one pass; more would not be faster on one core.
+BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -65,30 +74,62 @@ class Decision:
         return {**asdict(self), "plan": plan}
 
 
+@dataclass(frozen=True)
+class Request:
+    """One sentence to decide about.
+
+    :param instruction: what the marketer wrote; the words that narrow and advise come from it.
+    :param catalogue: what the plan may name.
+    :param user_turn: what the model reads, where it is more than the instruction.
+    """
+
+    instruction: str
+    catalogue: Catalogue
+    user_turn: str | None = None
+
+
+class _Asked:
+    """A request with everything that its answer depends on worked out."""
+
+    def __init__(self, request: Request, spec: ToolSpec, versions: str) -> None:
+        self.request, self.spec = request, spec
+        self.turn = request.user_turn or request.instruction
+        self.prompt_hash = hashlib.sha256(render_prompt(spec, self.turn).encode()).hexdigest()
+        # The prompt shows a part of the catalogue, the grammar knows all of it, and the draft
+        # reads the instruction even where the model reads more.
+        text = clean_instruction(request.instruction)
+        parts = f"{versions}\n{spec.toolset_hash}\n{self.prompt_hash}\n{text}"
+        self.key = hashlib.sha256(parts.encode()).hexdigest()
+
+
 class Engine:
     """The local model behind the gateway.
 
     :param prepared: the weights.
     :param adapter: none runs the bare base model, as a baseline.
     :param clock: monotonic seconds.
+    :param advice: how much the sentence's own words count against the model.
     """
 
     def __init__(
         self,
         prepared: PreparedModel,
         adapter: LoadedAdapter | None,
-        *,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        advice: float = ADVICE,
     ) -> None:
-        """Load weights and tokenizer; takes a few seconds."""
-        self.prepared, self.adapter, self.clock = prepared, adapter, clock
+        """Load the network; takes about a second."""
+        self.prepared, self.adapter, self.clock, self.advice = prepared, adapter, clock, advice
         self.gemma = Gemma.load(prepared.folder)
         self.tokenizer = PromptTokenizer(prepared.folder)
+        # The grammar's pieces come again and again; what people wrote is never encoded with it.
         self._encode = cache(self.tokenizer.encode)
         self._prefixes: OrderedDict[str, Prefix] = OrderedDict()
         self._decisions: OrderedDict[str, Decision] = OrderedDict()
-        # One model, one decision at a time; the gateway bounds how many may wait.
+        # One model, one batch at a time; the gateway bounds how many may wait.
         self._lock = threading.Lock()
+        self._versions = json.dumps(self.version(), sort_keys=True, default=str)
 
     @property
     def model(self) -> str:
@@ -105,48 +146,87 @@ class Engine:
             "adapter": self.adapter.manifest if self.adapter else None,
             "schema_hash": schema_hash(),
             "prompt_version": PROMPT_VERSION,
+            "reading_version": reading_version(),
+            "advice": self.advice,
         }
 
-    def decide(self, instruction: str, catalogue: Catalogue) -> Decision:
+    def decide(
+        self, instruction: str, catalogue: Catalogue, user_turn: str | None = None
+    ) -> Decision:
         """Compile a sentence into a plan.
 
+        :param user_turn: what the model reads, where it is more than the instruction.
         :raises DecisionError: when the sentence cannot be put into a prompt.
         """
-        started = self.clock()
-        spec = ToolSpec(catalogue)
-        prompt_hash = hashlib.sha256(render_prompt(spec, instruction).encode()).hexdigest()
-        # The prompt shows a part of the catalogue; the grammar knows all of it.
-        key = f"{spec.toolset_hash}:{prompt_hash}"
-        with self._lock:
-            known = self._decisions.get(key)
-            if known is None:
-                known = self._compile(spec, instruction, prompt_hash)
-                _remember(self._decisions, key, known, _DECISIONS)
-            else:
-                known = replace(known, cached=True)
-        return replace(known, latency_ms=round((self.clock() - started) * 1000))
+        return self.decide_many([Request(instruction, catalogue, user_turn)])[0]
 
-    def _compile(self, spec: ToolSpec, instruction: str, prompt_hash: str) -> Decision:
-        decoded = choose(
+    def decide_many(self, requests: Sequence[Request]) -> list[Decision]:
+        """Compile sentences into plans; those about one catalogue are read together.
+
+        Identical requests are decided once. The latency is that of the whole batch.
+
+        :returns: one decision per request, in order.
+        :raises DecisionError: when a sentence cannot be put into a prompt.
+        """
+        started = self.clock()
+        specs: dict[Catalogue, ToolSpec] = {}
+        asked = [
+            _Asked(item, specs.setdefault(item.catalogue, ToolSpec(item.catalogue)), self._versions)
+            for item in requests
+        ]
+        answers: dict[str, Decision] = {}
+        with self._lock:
+            for item in asked:
+                if item.key in self._decisions and item.key not in answers:
+                    self._decisions.move_to_end(item.key)
+                    answers[item.key] = replace(self._decisions[item.key], cached=True)
+            fresh = {item.key: item for item in asked if item.key not in answers}
+            for key, decision in self._compile_all(list(fresh.values())):
+                answers[key] = decision
+                _remember(self._decisions, key, decision, _DECISIONS)
+        latency = round((self.clock() - started) * 1000)
+        seen: set[str] = set()
+        return [self._answer(answers[item.key], latency, item.key, seen) for item in asked]
+
+    @staticmethod
+    def _answer(decision: Decision, latency: int, key: str, seen: set[str]) -> Decision:
+        repeated = decision.cached or key in seen
+        seen.add(key)
+        return replace(decision, latency_ms=latency, cached=repeated)
+
+    def _compile_all(self, asked: Sequence[_Asked]) -> Iterator[tuple[str, Decision]]:
+        groups: dict[str, list[_Asked]] = {}
+        for item in asked:
+            groups.setdefault(item.spec.toolset_hash, []).append(item)
+        for group in groups.values():
+            # Rows of similar length are read together, so that little of them is padding.
+            ordered = sorted(group, key=lambda item: len(item.turn))
+            for start in range(0, len(ordered), BATCH):
+                yield from self._compile(ordered[start : start + BATCH])
+
+    def _compile(self, asked: Sequence[_Asked]) -> Iterator[tuple[str, Decision]]:
+        spec = asked[0].spec
+        written = choose_many(
             self.gemma,
             self._prefix(spec),
-            self.tokenizer.suffix_ids(instruction),
-            PlanGrammar(spec, instruction),
+            [self.tokenizer.suffix_ids(item.turn) for item in asked],
+            [PlanGrammar(spec, item.request.instruction, advice=self.advice) for item in asked],
             self._encode,
             self.adapter.tensors if self.adapter else None,
         )
-        raw = self.tokenizer.decode(decoded.ids)
-        verdict, reason, plan = judge(spec, raw)
-        return Decision(
-            verdict, reason, plan, raw, self.model, prompt_hash, spec.toolset_hash, 0,
-            decoded.choices, decoded.passes,
-        )  # fmt: skip
+        for item, decoded in zip(asked, written, strict=True):
+            raw = self.tokenizer.decode(decoded.ids)
+            verdict, reason, plan = judge(spec, raw)
+            yield item.key, Decision(
+                verdict, reason, plan, raw, self.model, item.prompt_hash, spec.toolset_hash, 0,
+                decoded.choices, decoded.passes,
+            )  # fmt: skip
 
     def _prefix(self, spec: ToolSpec) -> Prefix:
         prefix = self._prefixes.get(spec.toolset_hash)
         if prefix is None:
             prefix = self.gemma.read_prefix(self.tokenizer.prefix_ids(spec))
-            _remember(self._prefixes, spec.toolset_hash, prefix, _PREFIXES)
+        _remember(self._prefixes, spec.toolset_hash, prefix, _PREFIXES)
         return prefix
 
 
@@ -182,5 +262,6 @@ def load_engine(prepared: PreparedModel, adapter_folder: Path | None) -> Engine:
 
 def _remember(store: OrderedDict[str, Kept], key: str, value: Kept, limit: int) -> None:
     store[key] = value
+    store.move_to_end(key)
     if len(store) > limit:
         store.popitem(last=False)

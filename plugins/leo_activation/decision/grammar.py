@@ -1,4 +1,4 @@
-"""The plans that a sentence may become, as a chain of choices.
+"""The plans that a sentence may become, as a chain of choices, with the draft's advice on each.
 
 Between two special tokens the tokenizer sees nothing of what surrounds them, so encoding the text
 between choices piece by piece gives exactly the tokens of the whole call.
@@ -6,17 +6,21 @@ between choices piece by piece gives exactly the tokens of the whole call.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from leo_activation.decision.draft import Condition, Message, Pause, Step
 from leo_activation.decision.offers import Offers
 from leo_activation.decision.parser import END_CALL, END_TURN, ESCAPE, START_CALL, START_RESPONSE
 from leo_activation.decision.toolset import ToolSpec
 
 _MAX_LIST = 3
-_MAX_CHECKS_IN_A_ROW = 3
-# With so many channels named, the first branch may send over several before the rest gets one.
-_MANY_CHANNELS = 3
-_FLIPPED = {"true": "false", "false": "true"}
+_MAX_CHECKS_IN_A_ROW = 4
+# How much the words of the sentence count against the model, in natural logarithms of odds.
+ADVICE = 4.0
+_ADVICE_TO_CALL = 0.8
+_MOST_TO_CALL = 5.0
+_KINDS: Mapping[type, str] = {Condition: "check", Message: "send"}
 
 
 @dataclass(frozen=True)
@@ -25,10 +29,12 @@ class Choice:
 
     :param slot: what is being chosen, for the trace.
     :param options: label to the text that it stands for, in the catalogue's order.
+    :param advice: what the sentence's own words add to the score of some labels.
     """
 
     slot: str
     options: dict[str, str]
+    advice: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,26 +45,20 @@ class State:
     :param calls: calls finished so far.
     :param checks: checks in a row just before this point.
     :param is_open: a check or a wait is still without a message that follows it.
-    :param branch: which branch is being written, from 0.
-    :param is_sent: the branch has a message, so that another check opens the next one.
-    :param first: attribute, operator and value of the first branch's check, when it has just one.
-    :param checked: attributes that the first branch checks.
     :param waits: how many of the sentence's durations are used up.
     :param last: channel and template of the message just before, to tell a repetition.
     :param picked: what this call has chosen so far.
+    :param is_drafted: whether the calls so far are of the kinds that the draft has.
     """
 
     slot: str = "start"
     calls: int = 0
     checks: int = 0
     is_open: bool = False
-    branch: int = 0
-    is_sent: bool = False
-    first: tuple[str, ...] = ()
-    checked: tuple[str, ...] = ()
     waits: int = 0
     last: tuple[str, ...] = ()
     picked: tuple[str, ...] = ()
+    is_drafted: bool = True
 
 
 class PlanGrammar:
@@ -66,13 +66,14 @@ class PlanGrammar:
 
     :param spec: the tenant's functions.
     :param sentence: the instruction.
-    :param wide: narrow as little as possible, for training.
+    :param advice: how much the sentence's own words count; 0 leaves everything to the model.
     """
 
-    def __init__(self, spec: ToolSpec, sentence: str, *, wide: bool = False) -> None:
+    def __init__(self, spec: ToolSpec, sentence: str, *, advice: float = ADVICE) -> None:
         """Work out what the sentence offers."""
-        self.spec, self.wide = spec, wide
-        self.offers = Offers(spec, sentence, wide=wide)
+        self.spec, self.strength = spec, advice
+        self.offers = Offers(spec, sentence)
+        self.steps: list[Step] = self.offers.draft.steps if advice else []
 
     def start(self) -> State:
         """Return the state before the first token."""
@@ -83,7 +84,7 @@ class PlanGrammar:
         if state.slot == "end":
             return None
         options: dict[str, str] = getattr(self, f"_{state.slot}")(state)
-        return Choice(state.slot, options)
+        return Choice(state.slot, options, self._advice(state) if len(options) > 1 else {})
 
     def advance(self, state: State, label: str) -> State:
         """Return the state after an option was chosen."""
@@ -97,16 +98,19 @@ class PlanGrammar:
             case "template":
                 return replace(
                     state, slot="after", calls=state.calls + 1, checks=0, is_open=False,
-                    is_sent=True, last=(*state.picked, label), picked=(),
+                    last=(*state.picked, label), picked=(),
                 )  # fmt: skip
             case _:
                 return self._advance_check(state, label)
 
     def _begin(self, state: State, label: str) -> State:
         """Return the state after a function was chosen; a wait is complete with that."""
+        step = self._step(state)
+        kind = _KINDS.get(type(step), "wait")
+        drafted = step is not None and kind == label.split()[0]
+        state = replace(state, is_drafted=drafted)
         if label == "check":
-            branch = state.branch + 1 if state.is_sent else state.branch
-            return replace(state, slot="attribute", branch=branch, is_sent=False, last=())
+            return replace(state, slot="attribute", last=())
         if label == "send":
             return replace(state, slot="channel")
         used = self.offers.waits.index(int(label.removeprefix("wait ")), state.waits) + 1
@@ -127,44 +131,12 @@ class PlanGrammar:
             case "more" if label == "and":
                 return replace(state, slot="items")
             case _:
-                return self._checked(state, (*state.picked, label))
+                return replace(
+                    state, slot="after", calls=state.calls + 1, checks=state.checks + 1,
+                    is_open=True, picked=(),
+                )  # fmt: skip
 
-    def _checked(self, state: State, picked: tuple[str, ...]) -> State:
-        """Return the state after a complete check."""
-        first, checked = state.first, state.checked
-        if state.branch == 0:
-            # A list or a second check has no single opposite.
-            first = picked if not checked and state.slot == "value" else ()
-            checked = (*checked, picked[0])
-        return replace(
-            state, slot="after", calls=state.calls + 1, checks=state.checks + 1, is_open=True,
-            first=first, checked=checked, picked=(),
-        )  # fmt: skip
-
-    def _owes_rest(self, state: State) -> bool:
-        """Tell whether "còn lại" was said and the branch for it is still to come."""
-        exception = state.first[1:2] in (("ne",), ("not_contains",))
-        promised = not self.wide and self.offers.mentions.has_else and bool(state.first) and not exception
-        return promised and state.branch == 0 and state.is_sent
-
-    def _opposite(self, state: State) -> tuple[str, ...]:
-        """Return the check of everybody else, when this is the place for it."""
-        if self.wide or not (self.offers.mentions.has_else and state.branch == 1 and state.first):
-            return ()
-        attribute, operator, value = state.first
-        if value in _FLIPPED and operator == "eq":
-            return (attribute, operator, _FLIPPED[value])
-        opposite = self.spec.functions["negations"].get(operator)
-        return (attribute, opposite, value) if opposite else ()
-
-    def _owed(self, state: State) -> list[str]:
-        """Return what must be checked before a message: what the sentence restricts and names."""
-        if self.wide or state.branch or state.is_sent:
-            return []
-        unmet = [need for need in self.offers.required if not need & set(state.checked)]
-        owed = {name for need in unmet for name in need}
-        named = set(self.offers.named_sets) - set(state.checked)
-        return [name for name in self.offers.attributes if name in owed | named] if owed else []
+    # -- what is allowed -------------------------------------------------------------------
 
     def _start(self, _: State) -> dict[str, str]:
         return {"call": START_CALL, "none": END_TURN}
@@ -172,48 +144,35 @@ class PlanGrammar:
     def _after(self, state: State) -> dict[str, str]:
         if state.calls >= self.spec.functions["max_calls"]:
             return {"stop": START_RESPONSE}
-        if state.is_open or self._owes_rest(state):
+        if state.is_open:
             return {"call": START_CALL}
-        if self._is_all_said(state) or not self._function(state):
+        if not self._function(state):
             return {"stop": START_RESPONSE}
         return {"call": START_CALL, "stop": START_RESPONSE}
-
-    def _is_all_said(self, state: State) -> bool:
-        """Tell whether a sentence about one message has got it, and all its waits are used."""
-        if self.wide:
-            return False
-        mentions = self.offers.mentions
-        one = mentions.has_one_message(self.spec.catalogue.channels) and not mentions.has_several
-        return one and state.is_sent and not self.offers.waits[state.waits :]
 
     def _function(self, state: State) -> dict[str, str]:
         options: dict[str, str] = {}
         room = self.spec.functions["max_calls"] - state.calls > 1
-        may_check = room and state.checks < _MAX_CHECKS_IN_A_ROW and bool(self._attribute(state))
-        rest_next = room and self._owes_rest(state) and len(self.offers.channels) < _MANY_CHANNELS
-        check_next = may_check and bool(self._owed(state))
-        if self._channel(state) and not rest_next and not check_next:
+        if self._channel(state):
             options["send"] = f"call:send_notification{{channel:{ESCAPE}"
-        if may_check:
+        if room and state.checks < _MAX_CHECKS_IN_A_ROW and self.offers.attributes:
             options["check"] = f"call:check_condition{{attribute:{ESCAPE}"
         if room:
             for minutes in self.offers.waits[state.waits :]:
                 options[f"wait {minutes}"] = f"call:wait_duration{{minutes:{minutes}}}{END_CALL}"
         return options
 
-    def _attribute(self, state: State) -> dict[str, str]:
-        branch = replace(state, branch=state.branch + 1) if state.is_sent else state
-        names = self._opposite(branch)[:1] or self._owed(state) or self.offers.attributes
-        return {name: f"{name}{ESCAPE},operator:{ESCAPE}" for name in names}
+    def _attribute(self, _: State) -> dict[str, str]:
+        return {name: f"{name}{ESCAPE},operator:{ESCAPE}" for name in self.offers.attributes}
 
     def _operator(self, state: State) -> dict[str, str]:
-        names = list(self._opposite(state)[1:2]) or self.offers.operators(state.picked[0])
         return {
-            name: f"{name}{ESCAPE},value:{'[' if name == 'in' else ''}{ESCAPE}" for name in names
+            name: f"{name}{ESCAPE},value:{'[' if name == 'in' else ''}{ESCAPE}"
+            for name in self.offers.operators(state.picked[0])
         }
 
     def _value(self, state: State) -> dict[str, str]:
-        names = self._opposite(state)[2:] or self.offers.values(*state.picked[:2])
+        names = self.offers.values(*state.picked[:2])
         return {name: f"{name}{ESCAPE}}}{END_CALL}" for name in names}
 
     def _items(self, state: State) -> dict[str, str]:
@@ -238,3 +197,61 @@ class PlanGrammar:
         """Return the templates for a channel, without the one that was just sent over it."""
         offered = self.offers.templates(channel)
         return [name for name in offered if state.last != (channel, name)]
+
+    # -- what is advised -------------------------------------------------------------------
+
+    def _step(self, state: State) -> Step | None:
+        """Return the step of the draft that a call being written corresponds to."""
+        if not state.is_drafted or state.calls >= len(self.steps):
+            return None
+        return self.steps[state.calls]
+
+    def _advice(self, state: State) -> dict[str, float]:
+        """Return what the sentence's own words add to the scores of a choice."""
+        if not self.strength:
+            return {}
+        if state.slot == "start":
+            share = self.offers.draft.evidence * _ADVICE_TO_CALL
+            share = max(-_MOST_TO_CALL, min(_MOST_TO_CALL, share)) * self.strength / ADVICE
+            return {"call": share / 2, "none": -share / 2}
+        step = self._step(state)
+        if state.slot == "after":
+            goes_on = "call" if step is not None else "stop"
+            return {goes_on: self.strength} if state.is_drafted and self.steps else {}
+        return {} if step is None else self._of_step(state, step)
+
+    def _of_step(self, state: State, step: Step) -> dict[str, float]:
+        if state.slot == "function":
+            kind = f"wait {step.minutes}" if isinstance(step, Pause) else _KINDS[type(step)]
+            return {kind: self.strength}
+        if isinstance(step, Message):
+            if state.slot == "channel":
+                return dict.fromkeys(step.channels, self.strength)
+            return self._scaled(step.templates)
+        if isinstance(step, Condition):
+            return self._of_condition(state, step)
+        return {}
+
+    def _of_condition(self, state: State, step: Condition) -> dict[str, float]:
+        match state.slot:
+            case "attribute":
+                return self._scaled(step.attributes)
+            case "operator":
+                return self._scaled(step.operators)
+            case "items":
+                return dict.fromkeys(step.items, self.strength)
+            case "more":
+                ready = len(state.picked) - 2 >= len(step.items)
+                return {"done" if ready else "and": self.strength}
+            case _:
+                return self._scaled(step.values)
+
+    def _scaled(self, weights: Mapping[str, float]) -> dict[str, float]:
+        """Return weights as advice: the best gets all of it, the others less."""
+        best = max(weights.values(), default=0.0)
+        if best <= 0:
+            return {}
+        return {
+            name: self.strength * (weight / best) ** 2 * min(1.0, 0.4 + best)
+            for name, weight in weights.items()
+        }

@@ -130,17 +130,18 @@ class Gemma:
         ours = torch.ones_like(ids, dtype=torch.bool) if valid is None else valid
         known = ours if past is None else torch.cat([past.valid, ours], dim=1)
         offset = prefix.length if prefix else 0
-        seen = known.shape[1] - ids.shape[1]
-        positions = torch.arange(seen, known.shape[1]) + offset
-        masks = self._masks(positions, known, offset)
-        angles = [torch.outer(positions.float(), inverse)
+        # Padding takes no place: a row's tokens are numbered as if it stood alone.
+        places = known.long().cumsum(dim=1) - 1 + offset
+        masks = self._masks(places, known, ids.shape[1], offset)
+        layout = _Layout(ours, places[:, -ids.shape[1] :])
+        angles = [layout.pack(layout.places)[:, None].float() * inverse
                   for inverse in (self._inverse_global, self._inverse_local)]  # fmt: skip
-        hidden = self.embedding[ids] * math.sqrt(self.hidden_size)
+        hidden = self.embedding[layout.pack(ids)] * math.sqrt(self.hidden_size)
         layers: list[LayerCache] = []
         for index, layer in enumerate(self.layers):
             apply = _Projector(layer.projections, adapter, index)
             hidden, cache = self._attend(
-                hidden, layer, apply, angles[layer.is_local], masks[layer.is_local],
+                hidden, layer, apply, layout, angles[layer.is_local], masks[layer.is_local],
                 prefix.layers[index] if prefix else None,
                 past.layers[index] if past else None,
             )  # fmt: skip
@@ -149,24 +150,28 @@ class Gemma:
             gate, up = apply("gate_up", inner).chunk(2, dim=-1)
             inner = apply("down", gelu(gate, approximate="tanh") * up)
             hidden = hidden + self._norm(inner, layer.norms["post_feedforward"])
-        return self._norm(hidden, self.final_norm), Rows(layers, known)
+        return layout.unpack(self._norm(hidden, self.final_norm)), Rows(layers, known)
 
     def scores(self, hidden: Tensor, ids: Sequence[int]) -> Tensor:
         """Return the logits of a few tokens only."""
         return linear(hidden, self.embedding[list(ids)])
 
-    def _masks(self, positions: Tensor, known: Tensor, offset: int) -> tuple[Tensor, Tensor]:
-        """Return what each token may look at, for global and for local layers."""
-        keys = torch.arange(offset + known.shape[1])
-        causal = keys[None, :] <= positions[:, None]
-        near = causal & (positions[:, None] - keys[None, :] < self.window)
-        prefix_keys = torch.ones(known.shape[0], offset, dtype=torch.bool)
-        real = torch.cat([prefix_keys, known], dim=1)[:, None, :]
+    def _masks(
+        self, places: Tensor, known: Tensor, tokens: int, offset: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return what each new token may look at, for global and for local layers."""
+        rows = known.shape[0]
+        before = torch.arange(offset).expand(rows, offset)
+        keys = torch.cat([before, places], dim=1)[:, None, :]
+        real = torch.cat([torch.ones(rows, offset, dtype=torch.bool), known], dim=1)[:, None, :]
+        queries = places[:, -tokens:, None]
+        causal = real & (keys <= queries)
+        near = causal & (queries - keys < self.window)
         blocked = torch.finfo(torch.float32).min
         both = []
         for allowed in (causal, near):
-            mask = torch.zeros(known.shape[0], *allowed.shape)
-            mask.masked_fill_(~(allowed[None] & real), blocked)
+            mask = torch.zeros(allowed.shape)
+            mask.masked_fill_(~allowed, blocked)
             # One row per token and head: the heads of a token share its keys.
             both.append(mask.repeat_interleave(self.heads, dim=1))
         return both[0], both[1]
@@ -176,21 +181,23 @@ class Gemma:
         hidden: Tensor,
         layer: Layer,
         apply: _Projector,
+        layout: _Layout,
         angles: Tensor,
         mask: Tensor,
         prefix: LayerCache | None,
         past: LayerCache | None,
     ) -> tuple[Tensor, LayerCache]:
-        rows, tokens, _ = hidden.shape
         joined = apply("qkv", self._norm(hidden, layer.norms["input"]))
         split = [self.heads * self.head_size, self.head_size, self.head_size]
         queries, keys, values = torch.split(joined, split, dim=-1)
-        queries = queries.view(rows, tokens, self.heads, self.head_size)
+        queries = queries.reshape(-1, self.heads, self.head_size)
         queries = _rotate(self._norm(queries, layer.norms["q"]), angles[:, None, :])
-        keys = _rotate(self._norm(keys, layer.norms["k"]), angles)
+        keys = layout.unpack(_rotate(self._norm(keys, layer.norms["k"]), angles))
+        values = layout.unpack(values)
         if past is not None:
             keys, values = torch.cat([past[0], keys], 1), torch.cat([past[1], values], 1)
-        flat = queries.reshape(rows, tokens * self.heads, self.head_size) * self.scale
+        flat = layout.unpack(queries.flatten(1)) * self.scale
+        flat = flat.reshape(flat.shape[0], -1, self.head_size)
         weights = flat @ keys.transpose(1, 2)
         if prefix is not None:
             weights = torch.cat([flat @ prefix[0].T, weights], dim=-1)
@@ -199,13 +206,38 @@ class Gemma:
         mixed = weights[..., offset:] @ values
         if prefix is not None:
             mixed = mixed + weights[..., :offset] @ prefix[1]
-        out = apply("o", mixed.reshape(rows, tokens, -1))
+        mixed = mixed.reshape(mixed.shape[0], -1, self.heads * self.head_size)
+        out = apply("o", layout.pack(mixed))
         return hidden + self._norm(out, layer.norms["post_attention"]), (keys, values)
 
     def _norm(self, hidden: Tensor, weight: Tensor) -> Tensor:
         raised = hidden.float()
         normal = raised * torch.rsqrt(raised.pow(2).mean(-1, keepdim=True) + self.epsilon)
         return (normal * weight.float()).to(hidden.dtype)
+
+
+class _Layout:
+    """Where the real tokens of padded rows are: only those go through the linear maps.
+
+    :param valid: False where a row is padded.
+    :param places: the place of each token in its own row.
+    """
+
+    def __init__(self, valid: Tensor, places: Tensor) -> None:
+        self.valid, self.places = valid, places
+        self.is_full = bool(valid.all())
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """Return the real tokens of all rows, one after the other."""
+        return padded.flatten(0, 1) if self.is_full else padded[self.valid]
+
+    def unpack(self, packed: Tensor) -> Tensor:
+        """Return rows again, with zeros where they are padded."""
+        rows, tokens = self.valid.shape
+        if self.is_full:
+            return packed.reshape(rows, tokens, *packed.shape[1:])
+        padded = packed.new_zeros(rows, tokens, *packed.shape[1:])
+        return padded.index_put((self.valid,), packed)
 
 
 class _Projector:

@@ -27,9 +27,9 @@ _HEADS = (
 )  # fmt: skip
 _TAILS = frozenset(
     "customers customer members member users user segment group people clients tier branch guests "
-    "subscribers holders passengers patients students shoppers".split()
+    "subscribers holders passengers patients students shoppers owners lovers fans".split()
 )
-_STOPS = frozenset(
+STOPS = frozenset(
     "thi se duoc nhan gui nhan cho va hoac hay con neu khong ko chua tru ngoai sau truoc cho doi roi "
     "moi voi qua bang email zalo sms push telegram mail tele zns la co da dang tren duoi hon tu den "
     "tin thu thong bao a nhe nha gium giup ho di nua deu nen phai ma nhung rieng chi tat ca moi "
@@ -75,7 +75,7 @@ def _capitalised(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
             last += 1
         opening = at == 0 and last == 1 and not tokens[0].text.isupper()
         if last > at and not opening:
-            if tokens[at].plain not in _STOPS or last - at > 1:
+            if tokens[at].plain not in STOPS or last - at > 1:
                 yield sentence[tokens[at].start : tokens[last - 1].end]
             if at == 0 and last > 1:
                 yield sentence[tokens[1].start : tokens[last - 1].end]
@@ -98,7 +98,7 @@ def _pieces(sentence: str, tokens: Sequence[_Token], first: int) -> Iterator[str
     last = first
     while last < len(tokens) and last < first + _LONGEST:
         token = tokens[last]
-        if token.plain in _STOPS or not token.text[0].isalnum():
+        if token.plain in STOPS or not token.text[0].isalnum():
             break
         last += 1
     for end in range(last, first, -1):
@@ -110,7 +110,7 @@ def _before_tails(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
         if token.plain not in _TAILS:
             continue
         first = at
-        while first > 0 and first > at - 3 and tokens[first - 1].plain not in _STOPS:
+        while first > 0 and first > at - 3 and tokens[first - 1].plain not in STOPS:
             first -= 1
             if not tokens[first].text[0].isalnum():
                 first += 1

@@ -119,7 +119,7 @@ def _allows(grammar: Any, plan: list[Call]) -> bool:
         (("templates", 0, "template_id"), "a}<end_of_turn>", "is no template name"),
         (("attributes", 0, "values", 0), "vip\nuser", "is no value of segments"),
         (("attributes", 1, "name"), "a b", "is no attribute name"),
-        (("attributes", 1, "type"), "money", "types are set, text"),
+        (("attributes", 1, "type"), "colour", "types are set, list"),
         (("templates", 1, "template_id"), "tri_an_vip", "twice"),
         (("channels",), ["zalo"], "no template can be sent"),
         (("templates",), None, "not a list"),

@@ -6,13 +6,15 @@ import random
 
 import pytest
 
-from leo_activation.decision.decoding import plan_labels
+from leo_activation.decision.decoding import plan_labels, written_as
 from leo_activation.decision.grammar import PlanGrammar
 from leo_activation.decision.parser import Call
 from leo_activation.decision.quantities import fold
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.training.data import Example, World, make_examples, make_world
 from leo_activation.decision.training.evaluation import (
+    BLIND,
+    DEVELOPMENT,
     Case,
     is_exact,
     keyword_plan,
@@ -37,10 +39,10 @@ def allowed(spec: ToolSpec, instruction: str, plan: list[Call]) -> bool:
     grammar = PlanGrammar(spec, instruction)
     state = grammar.start()
     for label in plan_labels(plan):
-        choice = grammar.choice(state)
-        if choice is None or label not in choice.options:
+        try:
+            state = grammar.advance(state, written_as(grammar.choice(state), label))
+        except KeyError:
             return False
-        state = grammar.advance(state, label)
     return True
 
 
@@ -48,31 +50,46 @@ def test_the_same_seed_gives_the_same_examples() -> None:
     assert [item for _, item in generated(1, 2)] == [item for _, item in generated(1, 2)]
 
 
-def test_examples_are_plans_and_their_sentences_allow_nearly_all_of_them() -> None:
+def test_examples_are_plans_and_their_sentences_allow_them() -> None:
     made = generated(2, 12)
-    refused = 0
+    refused = []
     for world, example in made:
         spec = ToolSpec(world.catalogue)
         check_plan(spec, example.plan)
-        refused += not allowed(spec, example.instruction, list(example.plan))
-    assert refused / len(made) < 0.05
+        if not allowed(spec, example.instruction, list(example.plan)):
+            refused.append((world, example))
+    # Only what has to be copied from the sentence can be lost: a name that no catalogue lists, or
+    # an amount whose unit was mistyped.
+    assert len(refused) / len(made) < 0.03
+    for world, example in refused:
+        spec = ToolSpec(world.catalogue)
+        assert any(_is_copied(spec, call) for call in example.plan), example.instruction
+
+
+def _is_copied(spec: ToolSpec, call: Call) -> bool:
+    if call.name == "wait_duration":
+        return True
+    attribute = spec.catalogue.attribute(str(call.arguments.get("attribute")))
+    return attribute is not None and not attribute.values and attribute.type != "boolean"
 
 
 def any_template(plan: list[Call], case: Case) -> list[Call]:
-    """Return a plan with every open template filled by one that the sentence allows."""
-    grammar = PlanGrammar(ToolSpec(case.catalogue), case.instruction)
+    """Return a plan with every open template filled by one of its channel."""
     filled = []
     for call in plan:
         arguments = dict(call.arguments)
         if arguments.get("template_id") == "*":
-            arguments["template_id"] = grammar.offers.templates(arguments["channel"])[0]
+            arguments["template_id"] = case.catalogue.templates_for(arguments["channel"])[
+                len(filled) % 2 - 1
+            ].template_id
         filled.append(Call(call.name, arguments))
     return filled
 
 
-def test_every_evaluated_plan_can_be_written() -> None:
-    cases = read_cases()
-    assert len(cases) >= 40
+@pytest.mark.parametrize("name", DEVELOPMENT)
+def test_every_sentence_that_was_developed_with_can_be_written(name: str) -> None:
+    cases = read_cases(name)
+    assert len(cases) >= 60
     for case in cases:
         plan = any_template(case.plan, case)
         spec = ToolSpec(case.catalogue)
@@ -84,7 +101,8 @@ def test_every_evaluated_plan_can_be_written() -> None:
 
 
 def test_no_evaluated_sentence_was_generated_for_training() -> None:
-    written = {fold(case.instruction) for case in read_cases()}
+    sets = (BLIND, *DEVELOPMENT)
+    written = {fold(case.instruction) for name in sets for case in read_cases(name)}
     assert not written & {fold(example.instruction) for _, example in generated(3, 20)}
 
 
@@ -105,7 +123,7 @@ def test_the_interval_is_the_one_of_wilson() -> None:
 
 def test_silence_is_right_exactly_where_nothing_was_asked() -> None:
     cases = read_cases()
-    silent = score("silence", lambda _, __: [], cases)
+    silent = score("silence", lambda asked: [[] for _ in asked], cases)
     assert silent["groups"]["all"]["right"] == sum(not case.plan for case in cases)
     assert silent["groups"]["no call"]["right"] == silent["groups"]["no call"]["of"]
 

@@ -47,8 +47,8 @@ def test_a_plan_within_the_rules_is_accepted(plan: list[Call]) -> None:
         ([send("email", "nhac")], "the template 'nhac' is for telegram, not email"),
         ([check("income", "gt", 5), send()], "the attribute 'income' is not in the catalogue"),
         ([check("age", "contains", 5), send()], "'contains' does not fit age, a number"),
-        ([check("age", "gt", "5"), send()], "the value '5' of age is no whole number"),
-        ([check("age", "gt", 1.5), send()], "the value 1.5 of age is no whole number"),
+        ([check("age", "gt", "5"), send()], "the value '5' of age is no number"),
+        ([check("age", "gt", True), send()], "the value True of age is no number"),
         ([check("age", "gt", -1), send()], "breaks the schema"),
         ([check("has_app", "eq", "có"), send()], "neither true nor false"),
         ([check("segments", "contains", "gold"), send()], "has no value 'gold'; it has new_buyers"),
@@ -80,7 +80,7 @@ def test_values_are_read_in_the_type_of_their_attribute() -> None:
 
 
 def test_a_number_with_foreign_digits_is_refused() -> None:
-    with pytest.raises(PlanRejectedError, match="no whole number"):
+    with pytest.raises(PlanRejectedError, match="no number"):
         accept_output(SPEC, render_calls([check("age", "gt", "٣"), send()]))
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a line is one concept
 """The words that training sentences are made of.
 
 Nothing of the hand-written sentences is written from these tables. A concept has several names
@@ -174,7 +175,7 @@ trial_ending|het_dung_thu|trial_end;sắp hết dùng thử|hết hạn dùng th
 feature_new|tinh_nang_moi|release_note;tính năng mới|ra mắt tính năng;new feature|feature announcement
 contract_sign|ky_hop_dong|esign;nhắc ký hợp đồng|hoàn tất hồ sơ|bổ sung hồ sơ;sign the contract|complete your file
 bill|hoa_don|invoice;hóa đơn|thông báo cước|hóa đơn điện tử;invoice|bill
-""")  # fmt: skip  # noqa: E501
+""")  # fmt: skip
 
 SEGMENTS = _concepts("""
 vip|khach_vip|vip_customers|VIP;khách VIP|khách hàng VIP|VIP|nhóm VIP;VIP customers|VIPs|VIP members
@@ -258,7 +259,7 @@ cart_value|gia_tri_gio|cart_total;vnd;giá trị giỏ hàng|tiền trong giỏ;
 tickets_bought|so_ve|ticket_count;count;số vé đã mua|số vé;mua {} vé|đã mua {} vé;bought {} tickets|{} tickets
 level|cap_do|player_level;count;cấp độ|cấp nhân vật;đạt cấp {}|cấp độ {}|level {};level {}|reached level {}
 returns|so_lan_tra_hang|refund_count;count;số lần trả hàng|số lần hoàn hàng;trả hàng {} lần|hoàn hàng {} lần;{} returns|returned goods {} times
-""")  # fmt: skip  # noqa: E501
+""")  # fmt: skip
 
 FLAGS = _flags("""
 has_app|da_cai_app|app_installed;đã cài ứng dụng|có app;khách đã cài app|khách có cài ứng dụng|ai đã tải app;khách chưa cài app|khách không có app|ai chưa tải app;customers who have the app|app owners|people who installed the app;customers without the app|people who have not installed the app
@@ -279,7 +280,7 @@ owns_car|co_xe_hoi|has_car;có ô tô|sở hữu xe hơi;khách có ô tô|ngư�
 used_trial|da_dung_thu|trial_done;đã dùng thử|dùng thử rồi;khách đã dùng thử|ai dùng thử rồi;khách chưa dùng thử|ai chưa từng dùng thử;customers who tried the trial;customers who never tried
 is_blacklisted|danh_sach_den|blocked;trong danh sách đen|bị chặn;khách trong danh sách đen|khách bị chặn;khách không bị chặn|khách không trong danh sách đen;blocked customers;customers who are not blocked
 is_employee|nhan_vien|staff;là nhân viên nội bộ|nhân viên công ty;khách là nhân viên nội bộ;khách không phải nhân viên nội bộ;staff customers;customers who are not staff
-""")  # fmt: skip  # noqa: E501
+""")  # fmt: skip
 
 CITIES = (
     "Hà Nội", "TP. Hồ Chí Minh", "Đà Nẵng", "Hải Phòng", "Cần Thơ", "Huế", "Nha Trang", "Vinh",

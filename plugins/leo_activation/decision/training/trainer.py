@@ -41,7 +41,6 @@ class Recipe:
     :param batch: sentences per step.
     :param batches_per_world: steps that share one random catalogue.
     :param familiar: share of catalogues with the platform's own names.
-    :param wide: share of sentences that are read without the help of their own words.
     """
 
     steps: int = 900
@@ -52,7 +51,6 @@ class Recipe:
     learning_rate: float = 7e-4
     warmup: int = 20
     familiar: float = 0.15
-    wide: float = 0.5
     seed: int = 20_261_123
 
 
@@ -66,16 +64,15 @@ class Row:
 
 
 def encode_example(
-    tokenizer: PromptTokenizer, encode: Encode, spec: ToolSpec, example: Example, *, wide: bool
+    tokenizer: PromptTokenizer, encode: Encode, spec: ToolSpec, example: Example
 ) -> Row:
     """Return the tokens of an example and the choices in it.
 
-    :param wide: ask for names even where the sentence's words decide.
     :raises KeyError: when the grammar does not allow the plan.
     """
     suffix = tokenizer.suffix_ids(example.instruction)
     labels = list(plan_labels(example.plan))
-    grammar = PlanGrammar(spec, example.instruction, wide=wide)
+    grammar = PlanGrammar(spec, example.instruction)
     written, found = forks(grammar, labels, encode, example.free)
     # What follows the last choice cannot change the loss.
     return Row([*suffix, *written[: found[-1].after]], len(suffix), found)
@@ -93,12 +90,9 @@ def batches(
         spec = ToolSpec(world.catalogue)
         rows: list[Row] = []
         while len(rows) < recipe.batch * recipe.batches_per_world:
-            example = make_example(rng, world)
-            # A sentence whose own words point elsewhere is read without them.
-            for wide in (rng.random() < recipe.wide, True):
-                with contextlib.suppress(KeyError):
-                    rows.append(encode_example(tokenizer, encode, spec, example, wide=wide))
-                    break
+            # A slip of the finger may have made a number or an unlisted name unreadable.
+            with contextlib.suppress(KeyError):
+                rows.append(encode_example(tokenizer, encode, spec, make_example(rng, world)))
         rows.sort(key=lambda row: len(row.ids))
         prefix = gemma.read_prefix(tokenizer.prefix_ids(spec))
         prefix = Prefix([(k.clone(), v.clone()) for k, v in prefix.layers], prefix.length)

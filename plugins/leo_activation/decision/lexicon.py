@@ -1,0 +1,179 @@
+"""Words that mean the same, in Vietnamese and English, so that names can be found by meaning.
+
+A catalogue says "Thư tri ân" or ``thank_you``, a sentence "cảm ơn". Both are turned into the same
+feature here. What the lexicon does not know stays the word that it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from leo_activation.decision.quantities import fold
+from leo_activation.paths import PROMPTS_FOLDER
+
+LEXICON_FILE = "lexicon.v1.json"
+CUES_FILE = "cues.v1.json"
+_LONGEST = 4
+_SYLLABLE = 3
+_TOKEN = re.compile(
+    # "30GB" is an amount and its unit, "5G" and "T01" are names.
+    r"\d+(?=(?:gb|mb|tb|km|kg|lan|lần|don|đơn|buoi|buổi|tuoi|tuổi|diem|điểm)\b)"
+    r"|[^\W_]+|[<>=≥≤+]+|(?<![^\W\d_])[-–]|[,;:!?()/&]|\.(?!\d)",
+    re.IGNORECASE,
+)
+_NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+# With their accents these words are not what they look like without.
+_SPELT: dict[str, str] = {
+    "năm": "year", "mẹo": "tips", "chó": "dog", "mèo": "cat", "hè": "summer", "thẻ": "card",
+    "mới": "new", "mời": "invite", "nợ": "debt", "sỉ": "wholesale", "lẻ": "retail",
+    "nữ": "female", "phí": "fee", "vé": "ticket", "lễ": "holiday", "dặm": "mile", "vay": "loan",
+    "đêm": "night", "đếm": "dem", "món": "dish", "cũ": "old customer", "hạng": "tier",
+    "lớp": "class", "điểm": "point", "trễ": "late", "đơn": "order", "bậc": "rank",
+    "trẻ": "young", "bé": "kid", "còn": "va", "bảy": "seven", "tắm": "bath", "thì": "va", "rồi": "va",
+}  # fmt: skip
+# "Đừng" forbids, "dùng" uses: without accents they would be one word.
+_APART = {"đừng": "dungx", "dừng": "dungx", "ngừng": "ngung"}
+# Words that every sentence has and that tell nothing apart.
+COMMON = frozenset(
+    "khach hang nguoi nhom ai nhung cac mot thu tin nhan gui cho va cua co la duoc thi se da dang "
+    "khi nao voi qua bang tu den tren duoi hon o tai trong ngoai ra vao de nay kia do ma neu hay "
+    "hoac cung deu rat lam giup minh em anh chi ban toi nhe nha a oi hay moi ca thuoc dua theo "
+    "nhan ve mau noi dung thong diep loi buc "
+    "the a an of to for and or in on at by with via who that this these those is are be been has "
+    "have had get gets it its their them they our we us you your please send sends sending message "
+    "messages customer customers any anyone everyone all".split()
+)
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word or sign of a sentence.
+
+    :param text: folded.
+    :param typed: in lower case, accents kept.
+    """
+
+    text: str
+    typed: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that a run of words means."""
+
+    name: str
+    first: int
+    last: int
+
+
+def words_of(sentence: str) -> list[Word]:
+    """Return the words and signs of a sentence."""
+    found = []
+    for match in _TOKEN.finditer(sentence):
+        typed = unicodedata.normalize("NFC", match.group().lower())
+        found.append(Word(_APART.get(typed) or fold(typed), typed, *match.span()))
+    return found
+
+
+def name_words(name: str) -> list[Word]:
+    """Return the words of a name such as ``nhac_mua_lai`` or ``daysToExpiry``."""
+    return [Word(fold(part), part.lower(), 0, 0) for part in _NAME_PART.findall(fold_name(name))]
+
+
+def fold_name(name: str) -> str:
+    """Return a name in plain letters with its capitals, which part its words."""
+    decomposed = unicodedata.normalize("NFD", name.replace("đ", "d").replace("Đ", "D"))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+
+
+# Raised with every change of the rules that read a sentence: memos and traces keep it.
+RULES_VERSION = "2"
+
+
+@cache
+def reading_version() -> str:
+    """Return the version of the rules and of the words that they know."""
+    content = b"".join((PROMPTS_FOLDER / name).read_bytes() for name in (LEXICON_FILE, CUES_FILE))
+    return f"{RULES_VERSION}-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
+@cache
+def cues_document() -> dict[str, Any]:
+    """Return the turns of phrase that tell who, what and when: lists of regular expressions."""
+    document: dict[str, Any] = json.loads((PROMPTS_FOLDER / CUES_FILE).read_text(encoding="utf-8"))
+    return document
+
+
+def cue(name: str) -> str:
+    """Return one list of turns of phrase as a single regular expression."""
+    return "|".join(cues_document()[name])
+
+
+@cache
+def _phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
+    document = json.loads((PROMPTS_FOLDER / LEXICON_FILE).read_text(encoding="utf-8"))
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for number, group in enumerate(document["same"]):
+        for phrase in group.split(" | "):
+            key = tuple(fold(phrase).split())
+            found[key] = (*found.get(key, ()), f"#{number}")
+    return found
+
+
+def features(words: Sequence[Word]) -> list[Feature]:
+    """Return what the words of a text mean: the longest known phrases, and the words left over."""
+    plain = [_SPELT.get(word.typed, word.text) for word in words]
+    folded = [word.text for word in words]
+    found: list[Feature] = []
+    at = 0
+    while at < len(words):
+        length, names = _longest(plain, folded, at)
+        found += [Feature(name, at, at + length - 1) for name in names]
+        if not names and plain[at] not in COMMON and plain[at][0].isalnum():
+            found.append(Feature(plain[at], at, at))
+        if length > 1:
+            # A phrase also means its parts where those are known words of their own.
+            found += _parts(plain, at, length)
+        at += length
+    found += _pairs(plain, found)
+    return found
+
+
+def _longest(
+    plain: Sequence[str], folded: Sequence[str], at: int
+) -> tuple[int, tuple[str, ...]]:
+    phrases = _phrases()
+    for length in range(min(_LONGEST, len(plain) - at), 1, -1):
+        names = phrases.get(tuple(folded[at : at + length]))
+        if names:
+            return length, names
+    known = () if plain[at] in COMMON else phrases.get(tuple(plain[at].split()), ())
+    return 1, known
+
+
+def _parts(plain: Sequence[str], at: int, length: int) -> Iterator[Feature]:
+    """Yield what the parts of a phrase mean, marked: a credit card is a card, if need be."""
+    for index in range(at, at + length):
+        # A syllable of a Vietnamese word means little alone.
+        if len(plain[index]) > _SYLLABLE and plain[index] not in COMMON:
+            for name in _phrases().get((plain[index],), (plain[index],)):
+                yield Feature(f"~{name}", index, index)
+
+
+def _pairs(plain: Sequence[str], found: Sequence[Feature]) -> list[Feature]:
+    """Return neighbouring words as one feature: a Vietnamese word is often two syllables."""
+    single = {item.first for item in found if item.first == item.last and item.name[0] not in "#~"}
+    return [
+        Feature(f"{plain[index]} {plain[index + 1]}", index, index + 1)
+        for index in sorted(single)
+        if index + 1 in single
+    ]

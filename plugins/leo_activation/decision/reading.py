@@ -1,0 +1,273 @@
+"""Which names of a catalogue a sentence speaks of, where, and how surely.
+
+A mention is a run of words that stands for a value, an attribute or a template. It is found by
+meaning (``lexicon``), not by spelling alone, and keeps its place, since what belongs together
+stands together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from leo_activation.decision.catalogue import Attribute, Catalogue
+from leo_activation.decision.lexicon import Feature, Word, features, name_words, words_of
+
+_WIDEST = 9
+_ENOUGH = 0.58
+_BREAKS = frozenset(",;:.?!()")
+_PLAIN = re.compile(r"[a-z0-9]+")
+_ALIASES = {
+    "tp ho chi minh": ("tphcm", "tp hcm", "hcm", "sai gon", "sg", "ho chi minh", "hcmc", "saigon", "tp ho chi minh",
+                       "thanh pho ho chi minh"),
+    "tp hcm": ("tphcm", "hcm", "sai gon", "ho chi minh", "tp ho chi minh", "hcmc", "saigon"),
+    "tphcm": ("tp hcm", "hcm", "sai gon", "ho chi minh", "tp ho chi minh", "hcmc", "saigon"),
+    "ho chi minh": ("tphcm", "tp hcm", "hcm", "sai gon", "hcmc", "saigon"),
+    "ha noi": ("hanoi", "hn"), "da nang": ("danang", "dn"), "hai phong": ("haiphong",),
+    "can tho": ("cantho",), "hue": (), "nha trang": ("nhatrang",), "vung tau": ("vungtau",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A run of words and what it may stand for.
+
+    :param first: index of its first word.
+    :param last: index of its last word.
+    :param names: what it may stand for, by how well it fits, the best first.
+    :param share: how much of the best one's own words were said, up to 1.
+    """
+
+    first: int
+    last: int
+    names: tuple[tuple[str, float], ...]
+    share: float
+
+    @property
+    def best(self) -> str:
+        """Return the name that fits best."""
+        return self.names[0][0]
+
+    def overlaps(self, other: Mention) -> bool:
+        """Tell whether two mentions share a word."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way in which a name is known: its own words, or its label's.
+
+    :param units: what each of its words or phrases may mean; one meaning said is enough.
+    :param typed: its words with their accents.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    units: tuple[frozenset[str], ...]
+    typed: tuple[str, ...] = ()
+
+
+def variants_of(names: Mapping[str, str]) -> list[Variant]:
+    """Return the ways in which names are known.
+
+    :param names: label by name.
+    """
+    made = []
+    for name, label in names.items():
+        # A code such as "ZNS_012" is also said as it is written.
+        for words in (name_words(name), words_of(name.replace("_", " ")), words_of(label)):
+            plain = tuple(word.text for word in words if word.text[0].isalnum())
+            told = _units(features(words))
+            if plain:
+                typed = tuple(word.typed for word in words if word.text[0].isalnum())
+                made.append(Variant(name, plain, told, typed))
+            for alias in _ALIASES.get(" ".join(plain), ()):
+                made.append(Variant(name, tuple(alias.split()), ()))
+    return made
+
+
+def _units(found: Sequence[Feature]) -> tuple[frozenset[str], ...]:
+    """Return the meanings of each run of words that has any of its own."""
+    runs: dict[tuple[int, int], set[str]] = {}
+    for item in found:
+        if item.name[0] != "~":
+            runs.setdefault((item.first, item.last), set()).add(item.name)
+    return tuple(dict.fromkeys(frozenset(names) for names in runs.values()))
+
+
+class Index:
+    """Names that tell themselves apart by what they mean.
+
+    :param names: label by name.
+    """
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        """Weigh each feature by how few of the names have it."""
+        self.variants = variants_of(names)
+        owners: dict[str, set[str]] = {}
+        for variant in self.variants:
+            for told in frozenset().union(*variant.units):
+                owners.setdefault(told, set()).add(variant.name)
+        self.weights = {told: 1 / len(names) ** 0.7 for told, names in owners.items()}
+
+    def weight(self, units: Iterable[frozenset[str]]) -> float:
+        """Return how much meanings tell."""
+        return sum(max(self.weights.get(item, 0.0) for item in unit) for unit in units)
+
+    def scores(self, said: Sequence[Feature]) -> dict[str, tuple[float, float]]:
+        """Return for each name with any match its score and the share of it that was said."""
+        known = {item.name.removeprefix("~") for item in said}
+        found: dict[str, tuple[float, float]] = {}
+        for variant in self.variants:
+            matched = self.weight(unit & known for unit in variant.units if unit & known)
+            if matched <= 0:
+                continue
+            share = matched / self.weight(variant.units)
+            score = matched * (0.4 + 0.6 * share)
+            if score > found.get(variant.name, (0.0, 0.0))[0]:
+                found[variant.name] = (score, share)
+        return found
+
+
+class Reading:
+    """A sentence with the places of its words.
+
+    :param sentence: as the marketer wrote it.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        """Split it into words and meanings."""
+        self.sentence = sentence
+        self.words: list[Word] = words_of(sentence)
+        self.features = features(self.words)
+        self.text = " ".join(word.text for word in self.words)
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        starts, at = [], 0
+        for word in self.words:
+            starts.append(at)
+            at += len(word.text) + 1
+        return starts
+
+    def at(self, position: int) -> int:
+        """Return the index of the word at a position of :attr:`text`."""
+        index = 0
+        while index + 1 < len(self._starts) and self._starts[index + 1] <= position:
+            index += 1
+        return index
+
+    def find(self, pattern: str, first: int = 0, last: int | None = None) -> list[tuple[int, int]]:
+        """Return the places where a pattern stands, as first and last word.
+
+        :param first: word to begin at.
+        :param last: word to end at.
+        """
+        low, high = self._range(first, last)
+        found = re.finditer(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])", self.text[low:high])
+        return [(self.at(low + item.start()), self.at(low + max(item.start(), item.end() - 1)))
+                for item in found]  # fmt: skip
+
+    def says(self, pattern: str, first: int = 0, last: int | None = None) -> bool:
+        """Tell whether a pattern stands among some words."""
+        return bool(self.find(pattern, first, last))
+
+    def _range(self, first: int, last: int | None) -> tuple[int, int]:
+        if not self.words or first >= len(self.words):
+            return len(self.text), len(self.text)
+        end = len(self.words) - 1 if last is None else min(last, len(self.words) - 1)
+        low = self._starts[max(0, first)]
+        return low, (self._starts[end] + len(self.words[end].text) if end >= 0 else low)
+
+    def text_of(self, first: int, last: int) -> str:
+        """Return a run of words."""
+        return " ".join(word.text for word in self.words[max(0, first) : last + 1])
+
+    def inside(self, first: int, last: int) -> list[Feature]:
+        """Return the meanings of a run of words."""
+        return [item for item in self.features if first <= item.first and item.last <= last]
+
+    def mentions(self, names: Mapping[str, str], *, literal: bool = False) -> list[Mention]:
+        """Return where names are spoken of, each word used once, the surest first.
+
+        :param names: label by name.
+        :param literal: only where all words of a name stand together.
+        """
+        index = Index(names)
+        found = self._literal(index.variants)
+        if not literal:
+            found += self._meant(index, names)
+        return _apart(found)
+
+    def _literal(self, variants: Sequence[Variant]) -> list[Mention]:
+        plain = [word.text for word in self.words]
+        found: dict[tuple[int, int], dict[str, float]] = {}
+        for variant in variants:
+            size = len(variant.words)
+            for first in range(len(plain) - size + 1):
+                if tuple(plain[first : first + size]) == variant.words:
+                    if size == 1 and _is_other(self.words[first], variant):
+                        continue
+                    place = found.setdefault((first, first + size - 1), {})
+                    place[variant.name] = 3.0 + size
+        return [
+            Mention(first, last, tuple(sorted(names.items(), key=lambda pair: -pair[1])), 1.0)
+            for (first, last), names in found.items()
+        ]
+
+    def _meant(self, index: Index, labels: Mapping[str, str]) -> list[Mention]:
+        found = []
+        told = set(index.weights)
+        proper = {item.name for item in index.variants if _is_proper(item.name)}
+        marks = [item for item in self.features if item.name.removeprefix("~") in told]
+        for first in sorted({item.first for item in marks}):
+            for last in sorted({item.last for item in marks if first <= item.last < first + _WIDEST}):
+                if any(word.text in _BREAKS for word in self.words[first : last + 1]):
+                    break
+                scores = index.scores(self.inside(first, last))
+                if not scores:
+                    continue
+                scores = {name: value for name, value in scores.items() if name not in proper or labels.get(name)}
+                if not scores:
+                    continue
+                ranked = sorted(scores.items(), key=lambda pair: -pair[1][0])
+                best = ranked[0][1]
+                if best[1] >= _ENOUGH:
+                    # Words that say nothing about it stretch a mention and weaken it.
+                    tight = (4 / (3 + last - first + 1)) ** 0.15
+                    close = tuple((name, tight * value[0]) for name, value in ranked
+                                  if value[0] >= 0.75 * best[0])  # fmt: skip
+                    found.append(Mention(first, last, close, best[1]))
+        return found
+
+
+def _is_proper(name: str) -> bool:
+    """Tell whether a name is one of a place or a person, which is meant only when it is said."""
+    return " " in name and name[:1].isupper() and any(part[:1].isupper() for part in name.split()[1:])
+
+
+def _is_other(word: Word, variant: Variant) -> bool:
+    """Tell whether accents show that a word is another one: "năm" is not "nam"."""
+    return bool(variant.typed) and word.typed != word.text and word.typed != variant.typed[0]
+
+
+def _apart(found: Sequence[Mention]) -> list[Mention]:
+    """Return mentions that share no word: the better first, the shorter of two equal ones."""
+    ranked = sorted(found, key=lambda item: (-item.names[0][1], item.last - item.first, item.first))
+    kept: list[Mention] = []
+    for item in ranked:
+        if not any(item.overlaps(other) for other in kept):
+            kept.append(item)
+    return sorted(kept, key=lambda item: item.first)
+
+
+def value_names(attribute: Attribute) -> dict[str, str]:
+    """Return label by name of an attribute's values."""
+    return {value.name: value.label for value in attribute.values}
+
+
+def template_names(catalogue: Catalogue) -> dict[str, str]:
+    """Return label by name of all templates."""
+    return {item.template_id: item.label for item in catalogue.templates}
