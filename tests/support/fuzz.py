@@ -37,16 +37,16 @@ HOSTILE = (
 )
 
 
-def fuzzed_lines(rng: random.Random, count: int) -> list[dict[str, Any]]:
+def fuzzed_lines(rng: random.Random, count: int, *, each: int = 2) -> list[dict[str, Any]]:
     """Return well-formed lines; their instructions and catalogues may be anything.
 
-    Each catalogue serves two lines, since one with its own words is half of what can go wrong.
+    :param each: how many lines a catalogue serves.
     """
     lines: list[dict[str, Any]] = []
     while len(lines) < count:
         world = make_world(rng, familiar=rng.random() < 0.3) if rng.random() < 0.3 else None
         templates, attributes = _catalogue(rng, world)
-        for _ in range(2):
+        for _ in range(each):
             lines.append(_line(rng, len(lines), world, templates, attributes))
     return lines[:count]
 

@@ -20,8 +20,9 @@ MAX_PROFILES = 1_000
 MAX_TEMPLATES = 500
 MAX_ATTRIBUTES = 500
 MAX_VALUES = 5_000
-# Attention costs the square of it: the developer turn of this length takes some seconds once.
-MAX_PROMPT_CHARACTERS = 24_000
+# About 2,600 tokens, 17 seconds of one core for the first sentence of such a catalogue. Attention
+# costs the square of it: half as much again would take 40 seconds and 2 GB more.
+MAX_PROMPT_CHARACTERS = 8_000
 
 
 def read_catalogue(document: Mapping[str, Any]) -> ToolSpec:

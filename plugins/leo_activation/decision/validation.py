@@ -72,16 +72,23 @@ def _typed(spec: ToolSpec, call: Call) -> Call:
         return call
     value = call.arguments["value"]
     operator = call.arguments.get("operator")
-    return Call(call.name, {**call.arguments, "value": _typed_value(attribute, operator, value)})
+    return Call(
+        call.name, {**call.arguments, "value": _typed_value(spec, attribute, operator, value)}
+    )
 
 
-def _typed_value(attribute: Attribute, operator: Any, value: Any) -> Any:
+def _typed_value(spec: ToolSpec, attribute: Attribute, operator: Any, value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    if operator == "exists" or attribute.type in ("boolean", "any"):
+    # Of an attribute of any type, a comparison tells what its value is; a member of a list is text.
+    is_compared = attribute.type == "any" and operator in (*ORDERED, "eq", "ne")
+    if operator == "exists" or attribute.type == "boolean" or is_compared:
         value = {"true": True, "false": False}.get(value, value)
-    if attribute.type in ("number", "any") and isinstance(value, str) and _NUMBER.fullmatch(value):
-        return float(value) if "." in value else int(value)
+    is_number = attribute.type == "number" or is_compared
+    if is_number and isinstance(value, str) and _NUMBER.fullmatch(value):
+        number = float(value) if "." in value else int(value)
+        # Digits beyond any amount are a name, such as that of an order or a phone.
+        return value if is_compared and number > spec.functions["max_number"] else number
     return value
 
 
@@ -121,7 +128,11 @@ def _check_problem(spec: ToolSpec, arguments: Mapping[str, Any]) -> str | None:
     if attribute.type == "date":
         is_day = isinstance(value, str) and _DAY.fullmatch(value)
         return None if is_day else f"the value {value!r} of {attribute.name} is no day (2026-12-31)"
-    if attribute.type == "any" and operator in ("eq", "ne") and isinstance(value, bool | int | float):
+    if (
+        attribute.type == "any"
+        and operator in ("eq", "ne")
+        and isinstance(value, bool | int | float)
+    ):
         return None
     return _name_problem(attribute, value if operator == "in" else [value])
 

@@ -147,7 +147,7 @@ def test_hundreds_of_fuzzed_lines_through_the_real_model_give_nothing_but_valid_
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = random.Random(4)  # noqa: S311
-    lines = fuzzed_lines(rng, REAL)
+    lines = fuzzed_lines(rng, REAL, each=10)
     kinds = check_all(lines, decide(Desk(LocalBackend(engine)), lines))
     assert sum(kinds.values()) == REAL
     with capsys.disabled():

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from leo_activation.decision.catalogue import parse_catalogue
 from leo_activation.decision.parser import Call, render_calls
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.validation import PlanRejectedError, accept_output, check_plan
-from tests.support.catalogues import check, send, shop, wait
+from tests.support.catalogues import SHOP, check, send, shop, wait
 
 SPEC = ToolSpec(shop())
 VIP = check("segments", "contains", "vip")
@@ -115,3 +116,25 @@ def test_rules_and_schema_agree_on_arbitrary_calls(name: str, arguments: dict[st
     except PlanRejectedError:
         return
     assert valid
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "typed"),
+    [
+        ("contains", "500", "500"),
+        ("not_contains", "true", "true"),
+        ("eq", "500", 500),
+        ("ne", "true", True),
+        ("gt", "0.5", 0.5),
+        ("eq", "99999999999999", "99999999999999"),
+        ("exists", "true", True),
+    ],
+)
+def test_the_value_of_an_attribute_of_any_type_is_what_its_operator_compares(
+    operator: str, value: str, typed: Any
+) -> None:
+    document = {**SHOP, "attributes": [{"name": "thing", "type": "any"}]}
+    spec = ToolSpec(parse_catalogue(document))
+    plan = accept_output(spec, render_calls([check("thing", operator, value), send()]))
+    assert plan[0].arguments["value"] == typed
+    assert type(plan[0].arguments["value"]) is type(typed)
