@@ -127,8 +127,8 @@ def _unknown(row: dict[str, Any], tenant: str, code: str) -> list[Notice]:
     which = f"{code} {tenant}"
     return [
         Notice(
-            f"{number(row['unsettled'])} tin kênh {row['channel']} chưa rõ kết quả: khách có thể đã "
-            "nhận. Hệ thống tự đối soát và không tự gửi lại. Xem chi tiết:",
+            f"{number(row['unsettled'])} tin kênh {row['channel']} chưa rõ kết quả: khách có thể "
+            "đã nhận. Hệ thống tự đối soát và không tự gửi lại. Xem chi tiết:",
             f"leo campaign unknown {which}",
         ),
         Notice(

@@ -71,8 +71,8 @@ def campaign_form() -> dict[str, Param]:
             enum=list(MODES),
             values_display=MODES,
             title="Cách quyết định",
-            description="Theo điều kiện: AI đọc chỉ dẫn một lần cho mọi khách. AI chọn: cho yêu cầu "
-            "mở, ví dụ kênh mà khách thích.",
+            description="Theo điều kiện: AI đọc chỉ dẫn một lần cho mọi khách. AI chọn: cho yêu "
+            "cầu mở, ví dụ kênh mà khách thích.",
         ),
         "campaign_code": Param(
             "tri-an-vip",

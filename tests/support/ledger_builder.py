@@ -189,7 +189,6 @@ def _campaign(cursor: Cursor, tenant_id: str, code: str, run_id: str) -> dict[st
             "channels": ["email"],
             "is_advertising": True,
             "quiet_hours": "hold",
-            "quiet_hours": "hold",
             "created_by": "test",
         },
     ).fetchone()
