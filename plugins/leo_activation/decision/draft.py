@@ -19,6 +19,8 @@ from leo_activation.decision.reading import Index, Mention, Reading, template_na
 from leo_activation.decision.spans import STOPS, open_values
 from leo_activation.decision.toolset import ToolSpec
 
+# Scores from here on are of names said word by word.
+_LITERAL = 4.0
 NEGATED = {
     "eq": "ne", "ne": "eq", "gt": "lte", "lte": "gt", "gte": "lt", "lt": "gte",
     "contains": "not_contains", "not_contains": "contains",
@@ -116,6 +118,7 @@ class Branch:
     conditions: list[Condition] = field(default_factory=list)
     actions: list[Pause | Message] = field(default_factory=list)
     is_rest: bool = False
+    is_silent: bool = False
 
     @property
     def sends(self) -> bool:
@@ -280,7 +283,7 @@ class Drafter:
         for low, high in self.reading.find(_EXCEPT, start, first):
             if high < first and self._reaches(low, high, first):
                 return True
-        after = self.reading.find(r"ra(?! \w*ng)|thi thoi", last + 1, last + 1)
+        after = self.reading.find(r"ra(?! \w*ng)|thi thoi", last + 1, last + 2)
         opened = self.reading.says(r"ngoai|tru|bo|loai", max(0, first - 3), first - 1)
         return bool(after) and opened
 
@@ -320,7 +323,7 @@ class Drafter:
         start = self._clause_start(first)
         if self.reading.says(r"tru|ngoai tru|except(?: for)?|unless|excluding|trong khi", start, first):
             return True
-        return self.reading.says(r"ngoai|loai|bo", start, first - 1) and self.reading.says(r"ra", last + 1, last + 1)
+        return self.reading.says(r"ngoai|loai|bo", start, first - 1) and self.reading.says(r"ra", last + 1, last + 2)
 
     def _is_taken(self, item: Mention) -> bool:
         """Tell whether words already name a value, or belong to a template alone."""
@@ -332,8 +335,13 @@ class Drafter:
             r"co|da|chua|khong|dang|with|without|have|has|having|not|ai|khach|nguoi|yet|own\w*|who|nuoi|dung",
             max(0, item.first - 2), item.first,
         )  # fmt: skip
-        return not marked and any(
-            item.overlaps(other) and other.share >= 0.5 for other in self.template_mentions
+        if marked:
+            return False
+        if any(item.overlaps(other) and other.share >= 0.5 for other in self.template_mentions):
+            return True
+        alone = self._clause_start(item.first) == item.first or item.names[0][1] >= _LITERAL
+        return not alone and not self.reading.says(
+            _MARKERS, max(0, item.first - 3), item.first - 1
         )
 
     # -- amounts ---------------------------------------------------------------------------
@@ -534,7 +542,8 @@ class Drafter:
         words = self.reading.words
         while last + 1 < len(words) and last - first < 3:
             word = words[last + 1]
-            if word.text in STOPS or not word.text[0].isalnum() or word.typed in ("năm",):
+            pair = self.reading.text_of(last + 1, last + 2)
+            if (word.text in STOPS and pair not in _WHOLE) or not word.text[0].isalnum():
                 break
             if word.text.isdigit() and last < first:
                 break
@@ -760,6 +769,7 @@ class Drafter:
         after = self.reading.find(_WAIT_AFTER, last + 1, last + 2)
         near = [pair for pair in before if pair[1] == first - 1]
         follows = [pair for pair in after if pair[0] == last + 1]
+        follows = follows or self.reading.find(r"sau khi|after sending", self._clause_start(first), first - 1)
         if not near and not follows:
             return None
         word = self.reading.text_of(*near[-1]) if near else ""
@@ -786,9 +796,7 @@ class Drafter:
     @cached_property
     def branches(self) -> list[Branch]:
         """Return who gets what, in order."""
-        branches = self._grouped()
-        kept = [item for item in branches if item.sends]
-        return kept
+        return [item for item in self._grouped() if item.sends or item.is_silent]
 
     def _events(self) -> list[tuple[int, str, Step | None]]:
         events: list[tuple[int, str, Step | None]] = [
@@ -824,15 +832,17 @@ class Drafter:
         for place, kind, item in self._events():
             now = branches[-1]
             if kind == "else":
-                if now.sends:
+                if now.sends or now.is_silent:
                     branches.append(Branch(is_rest=True))
             elif kind == "silent":
-                if now.is_rest or not now.sends:
+                if now.is_rest:
                     branches[-1] = Branch()
-                    if len(branches) > 1 and now.is_rest:
-                        branches.pop()
-                        branches.append(Branch())
+                elif not now.sends and now.conditions:
+                    now.is_silent = True
             elif isinstance(item, Condition):
+                if now.is_silent:
+                    now = Branch()
+                    branches.append(now)
                 leads = leads or ("message" if now.sends else "condition")
                 if now.sends and self._opens(now, item, leads, place):
                     branches.append(Branch())
@@ -843,8 +853,8 @@ class Drafter:
             elif isinstance(item, Pause):
                 self._add_pause(branches, item)
             elif isinstance(item, Message):
-                if self._follows_group(now, item, leads):
-                    branches.append(Branch())
+                if self._follows_group(now, item, leads) or now.is_silent:
+                    branches.append(Branch(is_rest=now.is_silent))
                 branches[-1].actions.append(item)
         return self._with_late_pauses(branches)
 
@@ -895,12 +905,15 @@ class Drafter:
         steps: list[Step] = []
         done: list[Branch] = []
         for branch in self.branches:
+            if branch.is_silent:
+                done.append(branch)
+                continue
             conditions = branch.conditions
             if branch.is_rest and not conditions:
                 conditions = self._everybody_else(done)
                 if not conditions:
                     continue
-            if not conditions and done:
+            if not conditions and done and not done[-1].is_silent:
                 done[-1].actions += branch.actions
                 steps += branch.actions
                 continue
@@ -963,6 +976,10 @@ class Drafter:
             for _, last in self.reading.find(_STOPS_ALL)
         )
 
+    def _is_set(self, item: Condition) -> bool:
+        attribute = self.catalogue.attribute(item.key[0])
+        return attribute is not None and attribute.type == "set"
+
     def _everybody_else(self, done: Sequence[Branch]) -> list[Condition]:
         """Return the checks of all who are in none of the branches."""
         found: list[Condition] = []
@@ -973,7 +990,13 @@ class Drafter:
             if next(iter(item.values), "") in ("true", "false"):
                 flipped = "false" if next(iter(item.values)) == "true" else "true"
                 found.append(replace(item, values={flipped: 1.0}))
-            elif not item.items:
+            elif item.items:
+                name = "not_contains" if self._is_set(item) else "ne"
+                found += [
+                    replace(item, items=(), operators={name: 1.0}, values={value: 1.0})
+                    for value in item.items
+                ]
+            else:
                 operators = {NEGATED[name]: weight for name, weight in item.operators.items()
                              if name in NEGATED}  # fmt: skip
                 found.append(replace(item, operators=operators))
@@ -1042,9 +1065,11 @@ def _frames(attribute: Attribute, told: set[str]) -> list[str]:
 _PEOPLE = cue("people")
 _GROUPS = cue("groups")
 _TIERS = cue("tiers")
+# Pairs of syllables that are one word, though the first alone would end a name.
+_WHOLE = frozenset({"nhan vien", "tin dung", "co dong", "gui tiet", "moi gioi", "tin nhan"})
 _FRAMES = (
     ("city|province|thanh pho|tinh|location|district|quan|region|khu vuc|area|noi o|address|town|huyen|tinh thanh",
-     (rf"{_PEOPLE} (?:\\w+ )?(?:song o|o tai|song tai|den tu|o|tai)|song o|o tai|song tai|khu vuc|thanh pho|living in|based in|outside|khong o|ngoai|cu dan|dan", "^(?:o|tai|in|from|den tu|nguoi|tu)")),
+     (rf"{_PEOPLE} (?:\\w+ )?(?:song o|o tai|song tai|den tu|o|tai)|song o|o tai|song tai|khu vuc|thanh pho|living in|based in|outside|khong o|ngoai|cu dan|(?<!huong )(?<!dac )dan", "^(?:o|tai|in|from|den tu|nguoi|tu)")),
     ("country|quoc gia|nuoc|nationality|quoc tich", (r"den tu|quoc tich", "^(?:nguoi|o|tu|from|in)")),
     ("branch|chi nhanh|store|co so|cua hang|shop|outlet", (r"chi nhanh|co so|cua hang", "^(?:tai|o|branch|store|at|in|of)")),
     ("tier|hang|rank|level|membership|cap", (rf"(?:thanh vien hang|khach hang hang|hang the|hang|tier|cap|bac|level|rank|hoi vien cap|hoi vien|thanh vien)(?= (?:{_TIERS})\b)",)),

@@ -17,7 +17,7 @@ from leo_activation.decision.toolset import ToolSpec
 _MAX_LIST = 3
 _MAX_CHECKS_IN_A_ROW = 4
 # How much the words of the sentence count against the model, in natural logarithms of odds.
-ADVICE = 4.0
+ADVICE = 8.0
 _ADVICE_TO_CALL = 0.8
 _MOST_TO_CALL = 5.0
 _KINDS: Mapping[type, str] = {Condition: "check", Message: "send"}

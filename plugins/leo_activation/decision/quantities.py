@@ -45,6 +45,8 @@ _DATE = re.compile(
     r"(?<!\d)(?:(?P<d>\d{1,2})[/.-](?P<m>\d{1,2})[/.-](?P<y>\d{4})"
     r"|(?P<y2>\d{4})-(?P<m2>\d{2})-(?P<d2>\d{2}))(?!\d)"
 )
+# What stands before the digits of a code such as "TPL_045".
+_CODE = re.compile(r"[a-z][_-]?$")
 _TO = re.compile(r"\s*(?:den|toi|-|–|to|and|va)\s*")
 # Words that are numbers only in front of a unit: "sau" is "after" far more often than "six".
 _NEEDS_UNIT = set(_DIGITS) - {"two", "three", "four", "five", "seven", "eight", "nine"}
@@ -90,7 +92,7 @@ def find_quantities(text: str) -> list[Quantity]:
     while index < len(tokens):
         first = index
         quantity, index = _read(tokens, index)
-        if quantity is not None:
+        if quantity is not None and not _CODE.search(plain[: quantity.start]):
             last, at = tokens[index - 1]
             unit = tokens[index - 1][0] if index - 1 > first else ""
             found.append(replace(quantity, value=_whole(quantity.value), end=at + len(last)))
