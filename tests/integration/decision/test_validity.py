@@ -136,7 +136,7 @@ def test_ten_thousand_fuzzed_lines_give_nothing_but_valid_plans(
     with ProcessPoolExecutor(SHARDS, mp_context=get_context("spawn")) as pool:
         kinds = sum(pool.map(fuzz, range(SHARDS)), Counter[str]())
     assert sum(kinds.values()) == MANY
-    assert kinds["plan"] > MANY / 2
+    assert kinds["plan"] > MANY / 4
     with capsys.disabled():
         print(f"\n{MANY:,} fuzzed lines, random logits, all valid: {dict(kinds)}")
 
