@@ -236,9 +236,10 @@ def _trace_lines(trace: Any) -> Iterator[str]:
 
 def _reason(delivery: Mapping[str, Any]) -> str | None:
     """Return why a message was not, or not surely, sent; what is past is no reason any more."""
+    reason: str | None = delivery["skip_reason"]
     if delivery["status"] in ("failed", "retry", "unknown"):
-        return delivery["skip_reason"] or delivery["error_class"]
-    return delivery["skip_reason"]
+        reason = reason or delivery["error_class"]
+    return reason
 
 
 def _delivery(step: Step) -> Iterator[str]:
