@@ -175,7 +175,7 @@ def _parse_attribute(item: Any) -> Attribute:
     _refuse_repeats(f"value of {name}", [value.name for value in values])
     guessed = guess_type(name, label, has_values=bool(values))
     kind = document.get("type", guessed)
-    unit = document.get("unit") or (guess_unit(name, label) if kind == "number" else "any")
+    unit: Any = document.get("unit") or (guess_unit(name, label) if kind == "number" else "any")
     if kind not in _TYPES or unit not in _UNITS:
         raise DecisionError(
             f"attribute {name!r} has type {kind!r} and unit {unit!r}; "
@@ -225,7 +225,8 @@ _UNIT_WORDS: Sequence[tuple[Unit, frozenset[str]]] = (
     ("years", frozenset("age tuoi years".split())),
     ("vnd", frozenset(
         "vnd spent spend spending revenue income salary price fee cost ltv aov gmv debt balance "
-        "amount premium deposit loan tien luong gia phi no tieu nhap budget money payment".split())),
+        "amount premium deposit loan tien luong gia phi no tieu nhap budget money "
+        "payment".split())),
 )  # fmt: skip
 _PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+[a-z]*")
 
@@ -264,7 +265,12 @@ def _type_of(words: Sequence[str]) -> AttributeType:
         return "date"
     if said & _LISTS:
         return "set"
-    if said & _COUNTED or lasts or words[0] in ("so", "n") or any(word[0].isdigit() for word in words):
+    if (
+        said & _COUNTED
+        or lasts
+        or words[0] in ("so", "n")
+        or any(word[0].isdigit() for word in words)
+    ):
         return "number"
     return "text" if said & _WORDS or place else "any"
 

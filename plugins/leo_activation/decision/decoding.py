@@ -269,14 +269,18 @@ class _Writer:
         known = len(self.unread)
         for index, token in enumerate(self.guessed):
             ways = self.cursor.ways()
-            chosen = self._decide(gemma, hidden[known + index - 1], ways) if len(ways) > 1 else token
+            chosen = (
+                self._decide(gemma, hidden[known + index - 1], ways) if len(ways) > 1 else token
+            )
             self._write(chosen)
             if chosen != token:
                 self.unread = [chosen]
                 return known + index
         if not self.is_open:
             return known + len(self.guessed) - 1
-        self.unread = [self._decide(gemma, hidden[known + len(self.guessed) - 1], self.cursor.ways())]
+        self.unread = [
+            self._decide(gemma, hidden[known + len(self.guessed) - 1], self.cursor.ways())
+        ]
         self._write(self.unread[0])
         return known + len(self.guessed)
 
@@ -326,6 +330,8 @@ def forks(
     state = grammar.start()
     for label in labels:
         choice = grammar.choice(state)
+        if choice is None:
+            raise KeyError(f"{label!r} comes after the end")
         label = written_as(choice, label)
         is_open = state.slot == "template" and state.calls in free
         left: dict[str, list[int]] = encoded_options(choice, encode)
@@ -340,18 +346,17 @@ def forks(
     return written, found
 
 
-def written_as(choice: Choice | None, label: str) -> str:
+def written_as(choice: Choice, label: str) -> str:
     """Return the option that a label means: an open value is spelt as the sentence spells it.
 
     :raises KeyError: when there is none.
     """
-    options = choice.options if choice else {}
-    if label in options:
+    if label in choice.options:
         return label
-    for option in options:
-        if choice and choice.slot in ("value", "items") and fold(option) == fold(label):
+    for option in choice.options:
+        if choice.slot in ("value", "items") and fold(option) == fold(label):
             return option
-    raise KeyError(f"{label!r} is not allowed at {choice.slot if choice else 'the end'}")
+    raise KeyError(f"{label!r} is not allowed at {choice.slot}")
 
 
 def plan_labels(calls: Sequence[Call]) -> Iterator[str]:

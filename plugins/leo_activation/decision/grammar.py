@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from leo_activation.decision.draft import Condition, Message, Pause, Step
 from leo_activation.decision.offers import Offers
 from leo_activation.decision.parser import END_CALL, END_TURN, ESCAPE, START_CALL, START_RESPONSE
+from leo_activation.decision.parts import Condition, Message, Pause, Step
 from leo_activation.decision.toolset import ToolSpec
 
 _MAX_LIST = 3

@@ -36,7 +36,8 @@ _SPELT: dict[str, str] = {
     "nữ": "female", "phí": "fee", "vé": "ticket", "lễ": "holiday", "dặm": "mile", "vay": "loan",
     "đêm": "night", "đếm": "dem", "món": "dish", "cũ": "old customer", "hạng": "tier",
     "lớp": "class", "điểm": "point", "trễ": "late", "đơn": "order", "bậc": "rank",
-    "trẻ": "young", "bé": "kid", "còn": "va", "bảy": "seven", "tắm": "bath", "thì": "va", "rồi": "va",
+    "trẻ": "young", "bé": "kid", "còn": "va", "bảy": "seven", "tắm": "bath", "thì": "va",
+    "rồi": "va",
 }  # fmt: skip
 # "Đừng" forbids, "dùng" uses: without accents they would be one word.
 _APART = {"đừng": "dungx", "dừng": "dungx", "ngừng": "ngung"}
@@ -148,9 +149,7 @@ def features(words: Sequence[Word]) -> list[Feature]:
     return found
 
 
-def _longest(
-    plain: Sequence[str], folded: Sequence[str], at: int
-) -> tuple[int, tuple[str, ...]]:
+def _longest(plain: Sequence[str], folded: Sequence[str], at: int) -> tuple[int, tuple[str, ...]]:
     phrases = _phrases()
     for length in range(min(_LONGEST, len(plain) - at), 1, -1):
         names = phrases.get(tuple(folded[at : at + length]))

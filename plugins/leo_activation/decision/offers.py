@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from leo_activation.decision.amounts import amount_of
 from leo_activation.decision.catalogue import Attribute
-from leo_activation.decision.draft import Drafter, amount_of
+from leo_activation.decision.draft import Drafter
 from leo_activation.decision.mentions import plain_words
 from leo_activation.decision.quantities import Quantity, find_quantities
 from leo_activation.decision.spans import open_values
@@ -126,4 +127,3 @@ class Offers:
     def _spans(self) -> list[str]:
         """Return the pieces of the sentence that may name what no catalogue lists."""
         return open_values(self.sentence)
-

@@ -107,7 +107,9 @@ def _whole(value: float) -> int | float:
 def _dates(text: str) -> Iterator[Quantity]:
     """Yield the days that a text writes with day, month and year, or as year-month-day."""
     for match in _DATE.finditer(text):
-        year, month, day = match.group("y", "m", "d") if match["y"] else match.group("y2", "m2", "d2")
+        year, month, day = (
+            match.group("y", "m", "d") if match["y"] else match.group("y2", "m2", "d2")
+        )
         with contextlib.suppress(ValueError):
             written = date(int(year), int(month), int(day)).isoformat()
             yield Quantity("date", 0, match.start(), end=match.end(), day=written)

@@ -20,7 +20,8 @@ _ENOUGH = 0.58
 _BREAKS = frozenset(",;:.?!()")
 _PLAIN = re.compile(r"[a-z0-9]+")
 _ALIASES = {
-    "tp ho chi minh": ("tphcm", "tp hcm", "hcm", "sai gon", "sg", "ho chi minh", "hcmc", "saigon", "tp ho chi minh",
+    "tp ho chi minh": ("tphcm", "tp hcm", "hcm", "sai gon", "sg", "ho chi minh", "hcmc", "saigon",
+    "tp ho chi minh",
                        "thanh pho ho chi minh"),
     "tp hcm": ("tphcm", "hcm", "sai gon", "ho chi minh", "tp ho chi minh", "hcmc", "saigon"),
     "tphcm": ("tp hcm", "hcm", "sai gon", "ho chi minh", "tp ho chi minh", "hcmc", "saigon"),
@@ -108,13 +109,13 @@ class Index:
         self.variants = variants_of(names)
         owners: dict[str, set[str]] = {}
         for variant in self.variants:
-            for told in frozenset().union(*variant.units):
+            for told in {item for unit in variant.units for item in unit}:
                 owners.setdefault(told, set()).add(variant.name)
         self.weights = {told: 1 / len(names) ** 0.7 for told, names in owners.items()}
 
     def weight(self, units: Iterable[frozenset[str]]) -> float:
         """Return how much meanings tell."""
-        return sum(max(self.weights.get(item, 0.0) for item in unit) for unit in units)
+        return sum((max(self.weights.get(item, 0.0) for item in unit) for unit in units), 0.0)
 
     def scores(self, said: Sequence[Feature]) -> dict[str, tuple[float, float]]:
         """Return for each name with any match its score and the share of it that was said."""
@@ -223,13 +224,19 @@ class Reading:
         proper = {item.name for item in index.variants if _is_proper(item.name)}
         marks = [item for item in self.features if item.name.removeprefix("~") in told]
         for first in sorted({item.first for item in marks}):
-            for last in sorted({item.last for item in marks if first <= item.last < first + _WIDEST}):
+            for last in sorted(
+                {item.last for item in marks if first <= item.last < first + _WIDEST}
+            ):
                 if any(word.text in _BREAKS for word in self.words[first : last + 1]):
                     break
                 scores = index.scores(self.inside(first, last))
                 if not scores:
                     continue
-                scores = {name: value for name, value in scores.items() if name not in proper or labels.get(name)}
+                scores = {
+                    name: value
+                    for name, value in scores.items()
+                    if name not in proper or labels.get(name)
+                }
                 if not scores:
                     continue
                 ranked = sorted(scores.items(), key=lambda pair: -pair[1][0])
@@ -245,7 +252,9 @@ class Reading:
 
 def _is_proper(name: str) -> bool:
     """Tell whether a name is one of a place or a person, which is meant only when it is said."""
-    return " " in name and name[:1].isupper() and any(part[:1].isupper() for part in name.split()[1:])
+    return (
+        " " in name and name[:1].isupper() and any(part[:1].isupper() for part in name.split()[1:])
+    )
 
 
 def _is_other(word: Word, variant: Variant) -> bool:

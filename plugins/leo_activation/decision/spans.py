@@ -16,22 +16,24 @@ _LONGEST = 4
 _MOST = 14
 _PIECE = re.compile(r"\w+(?:[.'-]\w+)*|[^\w\s]")
 _QUOTED = re.compile(r"[\"“”']([^\"“”']{1,40})[\"“”']")
-_HEADS = (
-    ("khach", "hang"), ("khach",), ("kh",), ("nhom",), ("phan", "khuc"), ("hang",), ("thanh", "vien"),
-    ("hoi", "vien"), ("goi",), ("tai",), ("o",), ("tu",), ("la",), ("chi", "nhanh"), ("co", "so"),
-    ("thanh", "pho"), ("tinh",), ("quan",), ("khu", "vuc"), ("nguoi",), ("dan",), ("thuoc",),
-    ("nguoi", "dung"), ("ngoai",), ("nganh",), ("dung",), ("loai",), ("tag",), ("thich",),
-    ("segment",), ("group",), ("tier",), ("in",), ("from",), ("of",), ("the",), ("are",), ("outside",),
-    ("plan",), ("is",), ("who", "are"), ("trong",), ("tieng",), ("hoac",), ("hay",), ("va",), ("or",),
-    ("and",), ("cu", "dan"), ("ai",), ("like",), ("bang",),
-)  # fmt: skip
+_HEADS = tuple(
+    tuple(head.split())
+    for head in (
+        "khach hang|khach|kh|nhom|phan khuc|hang|thanh vien|hoi vien|goi|tai|o|tu|la|"
+        "chi nhanh|co so|thanh pho|tinh|quan|khu vuc|nguoi|dan|thuoc|nguoi dung|ngoai|"
+        "nganh|dung|loai|tag|thich|segment|group|tier|in|from|of|the|are|outside|"
+        "plan|is|who are|trong|tieng|hoac|hay|va|or|and|cu dan|ai|like|bang"
+    ).split("|")
+)
 _TAILS = frozenset(
     "customers customer members member users user segment group people clients tier branch guests "
     "subscribers holders passengers patients students shoppers owners lovers fans".split()
 )
 STOPS = frozenset(
-    "thi se duoc nhan gui nhan cho va hoac hay con neu khong ko chua tru ngoai sau truoc cho doi roi "
-    "moi voi qua bang email zalo sms push telegram mail tele zns la co da dang tren duoi hon tu den "
+    "thi se duoc nhan gui nhan cho va hoac hay con neu khong ko chua tru ngoai sau truoc cho "
+    "doi roi "
+    "moi voi qua bang email zalo sms push telegram mail tele zns la co da dang tren duoi hon "
+    "tu den "
     "tin thu thong bao a nhe nha gium giup ho di nua deu nen phai ma nhung rieng chi tat ca moi "
     "the an to get gets should receive receives send with who that if then else otherwise and or "
     "except but by via on for not are is they them it all everyone please".split()
@@ -47,7 +49,7 @@ class _Token:
 
 
 def open_values(sentence: str) -> list[str]:
-    """Return the pieces of a sentence that may be the value of an open attribute, most likely first.
+    """Return the pieces of a sentence that may be the value of an open attribute.
 
     :param sentence: as it was typed.
     """
@@ -57,9 +59,11 @@ def open_values(sentence: str) -> list[str]:
     ]
     found: dict[str, None] = {}
     for value in (
-        *_QUOTED.findall(sentence), *_capitalised(sentence, tokens), *_after_heads(sentence, tokens),
+        *_QUOTED.findall(sentence),
+        *_capitalised(sentence, tokens),
+        *_after_heads(sentence, tokens),
         *_before_tails(sentence, tokens),
-    ):  # fmt: skip
+    ):
         cleaned = value.strip(" .,:;-")
         if cleaned and len(cleaned) <= 40 and not any(sign in cleaned for sign in "<>{}[]"):
             found.setdefault(cleaned)

@@ -122,9 +122,7 @@ class ToolSpec:
                 return text
         # What it is called stands before its name: a model that reads from left to right knows at
         # the name what the name is for, and only has to copy it.
-        listed = "; ".join(
-            f"{shorten(label)}: {name}" if label else name for name, label in named
-        )
+        listed = "; ".join(f"{shorten(label)}: {name}" if label else name for name, label in named)
         return f"{text} {listed}".strip()
 
     @cached_property

@@ -13,9 +13,15 @@ from llguidance import LLMatcher, LLTokenizer
 from transformers import Gemma3ForCausalLM, PreTrainedTokenizerFast
 
 from leo_activation.decision.adapter import load_adapter
-from leo_activation.decision.decoding import choose
-from leo_activation.decision.engine import Engine
-from leo_activation.decision.grammar import PlanGrammar
+from leo_activation.decision.decoding import (
+    choose,
+    encoded_options,
+    end_tokens,
+    meanings,
+    ways_on,
+)
+from leo_activation.decision.engine import Engine, Request
+from leo_activation.decision.grammar import ADVICE, PlanGrammar
 from leo_activation.decision.parser import parse_calls
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.toolset import ToolSpec
@@ -24,6 +30,7 @@ from leo_activation.decision.training.trainer import Recipe, train
 from leo_activation.decision.validation import accept_output
 from leo_activation.decision.weights import PreparedModel, check_control_tokens, prepare
 from leo_activation.errors import DecisionError
+from leo_activation.paths import ADAPTER_FOLDER
 from tests.support.catalogues import shop
 
 SPEC = ToolSpec(shop())
@@ -70,10 +77,89 @@ def test_hidden_states_equal_transformers_with_and_without_the_prefix(
     assert torch.allclose(continued[0], expected[len(before) :], atol=5e-3, rtol=1e-4)
 
 
+def test_padded_rows_are_read_as_if_each_stood_alone(
+    engine: Engine, oracle: Gemma3ForCausalLM
+) -> None:
+    before = engine.tokenizer.prefix_ids(SPEC)
+    turns = [engine.tokenizer.suffix_ids(text) for text in (SENTENCE, "Gửi email", "VIP: email")]
+    longest = max(map(len, turns))
+    ids = torch.tensor([[*turn, *[0] * (longest - len(turn))] for turn in turns])
+    valid = torch.tensor([[place < len(turn) for place in range(longest)] for turn in turns])
+    more = torch.tensor([[1000, 1001], [1002, 1003], [1004, 1005]])
+    with torch.inference_mode():
+        prefix = engine.gemma.read_prefix(before)
+        first, rows = engine.gemma.forward(ids, prefix, None, None, valid)
+        # The second token of the first row was a wrong guess; nobody may look at it again.
+        rows.valid[0, longest - 1] = False
+        second, _ = engine.gemma.forward(more, prefix, rows, None)
+        for index, turn in enumerate(turns):
+            kept = turn[:-1] if index == 0 else turn
+            whole = torch.tensor([before + kept + more[index].tolist()])
+            expected = oracle.model(whole).last_hidden_state[0]
+            until = len(before) + len(kept)
+            own = first[index, : len(kept)]
+            assert torch.allclose(own, expected[len(before) : until], atol=5e-3, rtol=1e-4)
+            assert torch.allclose(second[index], expected[until:], atol=5e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("advice", [0.0, ADVICE])
+def test_a_guessed_plan_ends_as_one_that_was_asked_choice_by_choice(
+    engine: Engine, oracle: Gemma3ForCausalLM, advice: float
+) -> None:
+    prompt = engine.tokenizer.prefix_ids(SPEC) + engine.tokenizer.suffix_ids(SENTENCE)
+    grammar = PlanGrammar(SPEC, SENTENCE, advice=advice)
+    end = end_tokens(engine.tokenizer.encode)
+    state, written = grammar.start(), []
+    while (choice := grammar.choice(state)) is not None:
+        left, depth = encoded_options(choice, engine.tokenizer.encode), 0
+        while len(ways := ways_on(left, depth)) > 1 or depth < len(next(iter(left.values()))):
+            token = next(iter(ways))
+            if len(ways) > 1:
+                with torch.inference_mode():
+                    logits = oracle(torch.tensor([prompt + written])).logits[0, -1]
+                told = {
+                    way: float(logits[meanings(way, end)].logsumexp(0))
+                    + max(choice.advice.get(name, 0.0) for name in names)
+                    for way, names in ways.items()
+                }
+                token = max(told, key=lambda way: told[way])
+            written.append(token)
+            left, depth = {name: left[name] for name in ways[token]}, depth + 1
+            if len(left) == 1 and depth == len(next(iter(left.values()))):
+                break
+        state = grammar.advance(state, next(iter(left)))
+    prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC))
+    suffix = engine.tokenizer.suffix_ids(SENTENCE)
+    decoded = choose(engine.gemma, prefix, suffix, grammar, engine.tokenizer.encode, None)
+    assert decoded.ids == written
+
+
+def test_a_batch_decides_as_one_sentence_at_a_time_does(prepared: PreparedModel) -> None:
+    adapter = load_adapter(ADAPTER_FOLDER, prepared.weights_sha256)
+    one, many = Engine(prepared, adapter), Engine(prepared, adapter)
+    rng = random.Random(3)  # noqa: S311
+    world = make_world(rng, familiar=True)
+    asked = [make_example(rng, world).instruction for _ in range(6)]
+    asked.append(asked[0])
+    together = many.decide_many([Request(text, world.catalogue) for text in asked])
+    apart = [one.decide(text, world.catalogue) for text in asked]
+    assert [item.raw_output for item in together] == [item.raw_output for item in apart]
+    assert [item.cached for item in together] == [False] * 6 + [True]
+    again = many.decide_many([Request(text, world.catalogue) for text in asked])
+    assert all(item.cached for item in again)
+
+
+def test_what_the_model_reads_may_be_more_than_the_instruction(engine: Engine) -> None:
+    plain = engine.decide("Gửi email cho khách mới", shop())
+    longer = engine.decide("Gửi email cho khách mới", shop(), "Gửi email cho khách mới | tuổi 30")
+    assert longer.prompt_hash != plain.prompt_hash
+    assert longer.verdict == "accepted"
+
+
 def test_the_bare_model_chooses_what_transformers_scores_highest(
     engine: Engine, oracle: Gemma3ForCausalLM
 ) -> None:
-    grammar = PlanGrammar(SPEC, SENTENCE)
+    grammar = PlanGrammar(SPEC, SENTENCE, advice=0)
     prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC))
     suffix = engine.tokenizer.suffix_ids(SENTENCE)
     decoded = choose(engine.gemma, prefix, suffix, grammar, engine.tokenizer.encode, None)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leo_activation.decision.catalogue import parse_catalogue
-from leo_activation.decision.draft import Condition, Drafter, Message, Pause
+from leo_activation.decision.draft import Drafter
+from leo_activation.decision.parts import Condition, Message, Pause
 from leo_activation.decision.toolset import ToolSpec
 from tests.support.catalogues import shop
 
@@ -135,7 +136,7 @@ def test_a_message_is_found_by_its_meaning() -> None:
 
 
 def test_accents_tell_words_apart() -> None:
-    assert not Drafter(SPEC, "Những người đặt ít nhất năm đơn: email").value_mentions
+    assert not Drafter(SPEC, "Những người đặt ít nhất năm đơn: email").sentence.value_mentions
 
 
 @given(st.text(max_size=80))

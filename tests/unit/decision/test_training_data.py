@@ -39,8 +39,11 @@ def allowed(spec: ToolSpec, instruction: str, plan: list[Call]) -> bool:
     grammar = PlanGrammar(spec, instruction)
     state = grammar.start()
     for label in plan_labels(plan):
+        choice = grammar.choice(state)
+        if choice is None:
+            return False
         try:
-            state = grammar.advance(state, written_as(grammar.choice(state), label))
+            state = grammar.advance(state, written_as(choice, label))
         except KeyError:
             return False
     return True

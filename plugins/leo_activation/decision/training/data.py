@@ -310,7 +310,8 @@ class Writer:
     def bare(self, words: str) -> str:
         """Return a request that names the channel only."""
         return self.say(
-            ("gửi {}", "gửi {}", "nhắn qua {}", "dùng {}", "báo qua {}", "nhắn {}", "gửi tin qua {}",
+            ("gửi {}", "gửi {}", "nhắn qua {}", "dùng {}", "báo qua {}", "nhắn {}",
+            "gửi tin qua {}",
              "bắn {}", "liên hệ qua {}", "gửi bằng {}", "thông báo bằng {}", "cho nhận {}"),
             ("send {}", "use {}", "reach out via {}", "message via {}", "contact by {}",
              "send a {}", "drop a {}"),
@@ -491,7 +492,8 @@ class Writer:
             short = f"{value // 1000}"
             return self.say((f"{short}k", f"{short} nghìn", f"{short}.000 đồng", f"{short} ngàn",
                              f"{short}.000đ", f"{short}K"),
-                            (f"{short}k", f"{short},000 VND", f"{short} thousand")), value  # fmt: skip
+                            (f"{short}k", f"{short},000 VND",
+                            f"{short} thousand")), value  # fmt: skip
         millions = f"{value / 1_000_000:g}"
         local = millions.replace(".", ",")
         choices = [f"{local} triệu", f"{local}tr", f"{local} triệu đồng", f"{value}",
@@ -527,7 +529,8 @@ class Writer:
         """Send to everyone."""
         message = self.send()
         frame = self.say(
-            ("{}", "{} cho tất cả khách hàng", "{} cho mọi người", "{} cho khách", "{} đến toàn bộ khách",
+            ("{}", "{} cho tất cả khách hàng", "{} cho mọi người", "{} cho khách",
+            "{} đến toàn bộ khách",
              "{} cho cả danh sách", "{} tới tất cả mọi người", "ai cũng được nhận: {}",
              "toàn bộ khách hàng: {}", "{} hàng loạt", "{} cho từng khách"),
             ("{}", "{} to everyone", "{} to all customers", "{} to the whole list",
@@ -571,8 +574,12 @@ class Writer:
         """Say in so many words that the rest gets nothing."""
         who, message = self.audience(), self.send()
         frame = self.say(
-            ("{s} cho {a}, còn lại không gửi gì", "{a} thì {s}, còn lại bỏ qua",
-             "chỉ {s} cho {a} thôi, những người khác thì không", "{a}: {s}; ai khác thì thôi"),
+            (
+                "{s} cho {a}, còn lại không gửi gì",
+                "{a} thì {s}, còn lại bỏ qua",
+                "chỉ {s} cho {a} thôi, những người khác thì không",
+                "{a}: {s}; ai khác thì thôi",
+            ),
             ("{s} to {a}, nothing for the rest", "{s} to {a} only, skip everyone else"),
         )
         return Draft().add(*who.checks, message).example(frame.format(s=message.text, a=who.text))
@@ -584,11 +591,20 @@ class Writer:
         if first.text == second.text:
             raise KeyError(first.text)
         frame = self.say(
-            ("{a} thì {s}, {b} thì {t}", "{s} cho {a}, {t} cho {b}", "{a}: {s}; {b}: {t}",
-             "nếu là {a} thì {s}, nếu là {b} thì {t}", "với {a} {s}, với {b} {t}",
-             "{s} cho {a} và {t} cho {b}"),
-            ("{s} to {a}, {t} to {b}", "{a}: {s}; {b}: {t}",
-             "if {a}, {s}; if {b}, {t}", "{s} to {a} and {t} to {b}"),
+            (
+                "{a} thì {s}, {b} thì {t}",
+                "{s} cho {a}, {t} cho {b}",
+                "{a}: {s}; {b}: {t}",
+                "nếu là {a} thì {s}, nếu là {b} thì {t}",
+                "với {a} {s}, với {b} {t}",
+                "{s} cho {a} và {t} cho {b}",
+            ),
+            (
+                "{s} to {a}, {t} to {b}",
+                "{a}: {s}; {b}: {t}",
+                "if {a}, {s}; if {b}, {t}",
+                "{s} to {a} and {t} to {b}",
+            ),
         )
         draft = Draft().add(*first.checks, one, *second.checks, two)
         return draft.example(frame.format(s=one.text, t=two.text, a=first.text, b=second.text))
@@ -602,9 +618,12 @@ class Writer:
         if first.checks == second.checks:
             raise KeyError(first.text)
         frame = self.say(
-            ("{a} thì {s}, {b} thì {t}, còn lại {u}", "{s} cho {a}, {t} cho {b}, số còn lại {u}",
-             "{a}: {s}; {b}: {t}; những người khác: {u}",
-             "nếu là {a} thì {s}, nếu là {b} thì {t}, không thì {u}"),
+            (
+                "{a} thì {s}, {b} thì {t}, còn lại {u}",
+                "{s} cho {a}, {t} cho {b}, số còn lại {u}",
+                "{a}: {s}; {b}: {t}; những người khác: {u}",
+                "nếu là {a} thì {s}, nếu là {b} thì {t}, không thì {u}",
+            ),
             ("{s} to {a}, {t} to {b}, everyone else {u}", "{a}: {s}; {b}: {t}; the rest: {u}"),
         )
         draft = Draft().add(*first.checks, one, *second.checks, two)
@@ -616,8 +635,13 @@ class Writer:
     def unless(self) -> Example:
         """Send to all but some customers."""
         message = self.send()
-        kinds = [self.by_segment, self.by_segment, self.by_place if self.world.places else self.by_segment,
-                 self.by_flag if self.world.flags else self.by_segment, self.audience]  # fmt: skip
+        kinds = [
+            self.by_segment,
+            self.by_segment,
+            self.by_place if self.world.places else self.by_segment,
+            self.by_flag if self.world.flags else self.by_segment,
+            self.audience,
+        ]
         who = self.rng.choice(kinds)()
         if not who.rest or who.checks[0].arguments["operator"] in ("ne", "exists"):
             who = self.by_segment()
@@ -651,8 +675,14 @@ class Writer:
         if name == other:
             raise KeyError(name)
         frame = self.say(
-            ("{s} cho {a} hoặc {b}", "{s} nếu là {a} hay {b}", "{a} hoặc {b} thì {s}",
-             "{s} cho {a} và {b}", "{a} hay {b} đều {s}", "{s} cho cả {a} lẫn {b}"),
+            (
+                "{s} cho {a} hoặc {b}",
+                "{s} nếu là {a} hay {b}",
+                "{a} hoặc {b} thì {s}",
+                "{s} cho {a} và {b}",
+                "{a} hay {b} đều {s}",
+                "{s} cho cả {a} lẫn {b}",
+            ),
             ("{s} to {a} or {b}", "{s} if {a} or {b}", "{s} to {a} and {b}", "{a} or {b}: {s}"),
         )
         check = _check(self.world.groups, "in", [name, other])
@@ -710,7 +740,8 @@ class Writer:
                  for name in picked]  # fmt: skip
         joined = self.say((" và ", " lẫn ", " cùng ", " + ", ", "), (" and ", " plus ", ", "))
         listed = ", ".join(words[:-1]) + joined + words[-1]
-        sentence = self.say(("gửi {}", "gửi cả {}", "nhắn qua {}", "dùng cả {}", "gửi đồng thời {}"),
+        sentence = self.say(("gửi {}", "gửi cả {}", "nhắn qua {}", "dùng cả {}",
+        "gửi đồng thời {}"),
                             ("send {}", "send both {}", "use {}")).format(listed)  # fmt: skip
         if self.rng.random() < 0.4:
             return Draft().add(*calls).example(sentence)
@@ -753,12 +784,14 @@ _OTHERWISE_VI = (
     "{s} cho {a}, còn lại {t}", "{a} thì {s}, còn lại thì {t}", "nếu là {a} thì {s}, không thì {t}",
     "{a} {s}, những người khác {t}", "{s} cho {a}, ngược lại {t}", "{s} cho {a}, số còn lại {t}",
     "nếu là {a} thì {s}, nếu không thì {t}", "{a}: {s}; khách khác: {t}",
-    "{a}: {s}, còn lại: {t}", "nếu {a} thì {s} còn không {t}", "{s} cho {a}; các khách khác thì {t}",
+    "{a}: {s}, còn lại: {t}", "nếu {a} thì {s} còn không {t}",
+    "{s} cho {a}; các khách khác thì {t}",
     "{a} thì {s}, ai không phải thì {t}", "{s} với {a}, phần còn lại {t}", "{a} -> {s}, else {t}",
     "với {a} thì {s}, trường hợp khác {t}", "{s} cho {a}, mấy người còn lại thì {t}",
 )  # fmt: skip
 _OTHERWISE_EN = (
-    "{s} to {a}, otherwise {t}", "for {a} {s}, everyone else {t}", "{s} to {a} and {t} for the rest",
+    "{s} to {a}, otherwise {t}", "for {a} {s}, everyone else {t}",
+    "{s} to {a} and {t} for the rest",
     "if {a}, {s}, else {t}", "{a}: {s}; the others: {t}", "{s} to {a}; for all others {t}",
     "{s} if {a}; if not, {t}", "{s} to {a}, the remaining customers {t}",
 )  # fmt: skip
@@ -768,7 +801,8 @@ _UNLESS_VI = (
     "{s} trừ khi là {a}", "ngoại trừ {a}, {s}", "trừ {a} ra, {s} cho tất cả",
     "{s} cho tất cả ngoại trừ {a}", "ai không phải {a} thì {s}", "không phải {a} thì {s}",
     "{s} cho cả danh sách, bỏ {a} ra", "loại {a} ra rồi {s}", "{s} trừ {a} nhé",
-    "ngoài {a} ra thì {s} cho mọi người", "{s}, miễn không phải {a}", "{s} cho mọi người, bỏ qua {a}",
+    "ngoài {a} ra thì {s} cho mọi người", "{s}, miễn không phải {a}",
+    "{s} cho mọi người, bỏ qua {a}",
 )  # fmt: skip
 _UNLESS_EN = (
     "{s} to everyone except {a}", "{s} unless they are {a}", "{s} to all but {a}",
@@ -782,8 +816,11 @@ _BOTH_VI = (
     "{a} kiêm {b} thì {s}", "{s} nếu {a} và {b}",
 )  # fmt: skip
 _BOTH_EN = (
-    "{s} to {a} who are also {b}", "if {a} and {b}, {s}", "{s} to {a} that are {b} as well",
-    "among {a}, {s} to {b}", "both {a} and at the same time {b}: {s}",
+    "{s} to {a} who are also {b}",
+    "if {a} and {b}, {s}",
+    "{s} to {a} that are {b} as well",
+    "among {a}, {s} to {b}",
+    "both {a} and at the same time {b}: {s}",
 )
 _LATER_VI = (
     "chờ {d} rồi {s}", "đợi {d} sau đó {s}", "sau {d} thì {s}", "{s} sau {d}", "{d} nữa {s}",
@@ -795,13 +832,17 @@ _LATER_EN = (
     "hold for {d} and {s}", "{d} later, {s}", "delay {d}, then {s}",
 )  # fmt: skip
 _TWICE_VI = (
-    "{s}, {d} sau {t}", "{s} rồi chờ {d} và {t}", "{s}, sau {d} thì {t}", "{s}; {d} sau nhắc bằng cách {t}",
+    "{s}, {d} sau {t}", "{s} rồi chờ {d} và {t}", "{s}, sau {d} thì {t}",
+    "{s}; {d} sau nhắc bằng cách {t}",
     "{s} trước, đợi {d} rồi {t}", "đầu tiên {s}, sau {d} {t}", "{s} ngay, {d} nữa {t}",
     "{s}, chờ {d}, {t}", "{s} -> chờ {d} -> {t}", "bước 1 {s}, bước 2 chờ {d}, bước 3 {t}",
 )  # fmt: skip
 _TWICE_EN = (
-    "{s}, wait {d}, then {t}", "{s} and {d} later {t}", "first {s}, after {d} {t}",
-    "{s} now, {t} in {d}", "{s}; {t} {d} afterwards",
+    "{s}, wait {d}, then {t}",
+    "{s} and {d} later {t}",
+    "first {s}, after {d} {t}",
+    "{s} now, {t} in {d}",
+    "{s}; {t} {d} afterwards",
 )
 
 SHAPES: tuple[tuple[Callable[[Writer], Example], float], ...] = (
@@ -832,12 +873,14 @@ def make_example(rng: random.Random, world: World) -> Example:
 
 
 _OPENINGS = {
-    "vi": ("", "", "", "", "Hãy ", "Giúp mình ", "Em ơi ", "Nhờ bạn ", "Cần ", "Làm ơn ", "Mình muốn ",
+    "vi": ("", "", "", "", "Hãy ", "Giúp mình ", "Em ơi ", "Nhờ bạn ", "Cần ", "Làm ơn ",
+    "Mình muốn ",
            "Anh cần ", "Chiến dịch này: ", "Cho chạy giúp chị: ", "Tuần này "),
     "en": ("", "", "", "", "Please ", "Can you ", "I want to ", "Let's ", "We need to ", "Team, "),
 }  # fmt: skip
 _ENDINGS = {
-    "vi": ("", "", "", "", ".", " nhé", " giúp mình", " nha", "!", " để tăng doanh số", " ạ", " nhe",
+    "vi": ("", "", "", "", ".", " nhé", " giúp mình", " nha", "!", " để tăng doanh số", " ạ",
+    " nhe",
            " giùm", " hộ em", " đi"),
     "en": ("", "", "", "", ".", " please", "!", " to boost sales", " thanks"),
 }  # fmt: skip
@@ -886,8 +929,10 @@ def _without_diacritics(text: str) -> str:
 # What a group is called where the catalogue does not list its groups.
 _CORES = (
     ("vip", "VIP"), ("gold", "vàng"), ("silver", "bạc"), ("platinum", "bạch kim"), ("gold", "Gold"),
-    ("diamond", "kim cương"), ("loyal", "trung thành"), ("loyal", "thân thiết"), ("new_buyers", "mới"),
-    ("students", "sinh viên"), ("at_risk", "nguy cơ"), ("wholesale", "sỉ"), ("inactive", "ngủ đông"),
+    ("diamond", "kim cương"), ("loyal", "trung thành"), ("loyal", "thân thiết"), ("new_buyers",
+    "mới"),
+    ("students", "sinh viên"), ("at_risk", "nguy cơ"), ("wholesale", "sỉ"), ("inactive",
+    "ngủ đông"),
     ("platinum", "Platinum"), ("business", "doanh nghiệp"), ("vip", "VVIP"), ("active", "Premium"),
 )  # fmt: skip
 

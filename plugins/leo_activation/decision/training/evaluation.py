@@ -28,10 +28,12 @@ from leo_activation.decision.engine import Engine, Request
 from leo_activation.decision.grammar import PlanGrammar
 from leo_activation.decision.offers import Offers
 from leo_activation.decision.parser import Call
+from leo_activation.decision.prompt import clean_instruction
 from leo_activation.decision.quantities import find_quantities, fold
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.validation import accept_output
 from leo_activation.decision.weights import PreparedModel, default_folder, open_prepared
+from leo_activation.errors import DecisionError
 from leo_activation.paths import ADAPTER_FOLDER, PROMPTS_FOLDER
 
 BLIND = "evaluation.v2"
@@ -185,7 +187,9 @@ def evaluate_all(
     adapted = Engine(prepared, load_adapter(adapter_folder, prepared.weights_sha256))
     report = [score("model + adapter", model_compiler(adapted), cases)]
     adapted.advice = 0.0
-    report.append(score("model + adapter, without the words' advice", model_compiler(adapted), cases))
+    report.append(
+        score("model + adapter, without the words' advice", model_compiler(adapted), cases)
+    )
     del adapted
     bare = Engine(prepared, None)
     report.append(score("grammar without adapter", model_compiler(bare), cases))
@@ -201,17 +205,29 @@ def model_compiler(engine: Engine) -> CompileAll:
     """Return an engine as a function; a rejected output counts as no plan that is right."""
 
     def compile_all(cases: Sequence[Case]) -> list[list[Call]]:
-        decisions = engine.decide_many([Request(case.instruction, case.catalogue) for case in cases])
-        return [
-            [Call("rejected")] if decision.plan is None else decision.plan for decision in decisions
-        ]
+        usable = [case for case in cases if not _is_refused(case)]
+        asked = [Request(case.instruction, case.catalogue) for case in usable]
+        plans = {
+            case.case_id: [Call("rejected")] if decision.plan is None else decision.plan
+            for case, decision in zip(usable, engine.decide_many(asked), strict=True)
+        }
+        return [plans.get(case.case_id, []) for case in cases]
 
     return compile_all
 
 
+def _is_refused(case: Case) -> bool:
+    """Tell whether a sentence never reaches the model, so that nothing is sent."""
+    try:
+        clean_instruction(case.instruction)
+    except DecisionError:
+        return True
+    return False
+
+
 def advice_compiler(cases: Sequence[Case]) -> list[list[Call]]:
     """Return the plans that the words' advice alone amounts to: no model is asked."""
-    return [_advised(case) for case in cases]
+    return [[] if _is_refused(case) else _advised(case) for case in cases]
 
 
 def _advised(case: Case) -> list[Call]:
@@ -220,9 +236,7 @@ def _advised(case: Case) -> list[Call]:
     state, text = grammar.start(), ""
     while (choice := grammar.choice(state)) is not None:
         ends = ("none", "stop", "done")
-        label = max(
-            choice.options, key=lambda name: (choice.advice.get(name, 0.0), name in ends)
-        )
+        label = max(choice.options, key=lambda name: (choice.advice.get(name, 0.0), name in ends))
         text += choice.options[label]
         state = grammar.advance(state, label)
     return accept_output(spec, text)

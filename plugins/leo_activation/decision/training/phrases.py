@@ -60,7 +60,8 @@ class Kind:
 
 def _fields(line: str) -> list[tuple[str, ...]]:
     return [
-        tuple(part.strip() for part in field.split("|") if part.strip()) for field in line.split(";")
+        tuple(part.strip() for part in field.split("|") if part.strip())
+        for field in line.split(";")
     ]
 
 

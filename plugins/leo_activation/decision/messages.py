@@ -1,0 +1,131 @@
+"""The messages that a sentence asks for: over which channel, and which template."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+from leo_activation.decision.lexicon import cue
+from leo_activation.decision.parts import Condition, Message
+from leo_activation.decision.reading import Index, Mention
+from leo_activation.decision.sentence import Sentence
+
+_ELSE = cue("else")
+_OR = cue("or")
+_STRONG_BREAK = cue("strong_break")
+_ASKS_TO_SEND = cue("asks_to_send")
+
+
+class MessageReader:
+    """Finds all messages of a sentence.
+
+    :param sentence: with what is named in it.
+    :param conditions: whose words name no template.
+    """
+
+    def __init__(self, sentence: Sentence, conditions: Sequence[Condition]) -> None:
+        """Keep both."""
+        self.sentence, self._conditions = sentence, conditions
+
+    @cached_property
+    def messages(self) -> list[Message]:
+        """Return the messages asked for, in the sentence's order."""
+        usable = [
+            item
+            for item in self.sentence.channel_mentions
+            if item[0] in self.sentence.catalogue.channels
+        ]
+        if not self.sentence.channel_mentions:
+            several = self._with_silent([], [])
+            if len({self.sentence.clause_of(item.first) for item in several}) > 1:
+                return several
+            return self._unchannelled(0, len(self.sentence.reading.words) - 1)
+        found: list[Message] = []
+        cuts = self._cuts([(first, last) for _, first, last in usable])
+        for (name, first, last), (low, high) in zip(usable, cuts, strict=True):
+            if found and found[-1].channels == (name,) and self._is_same(found[-1].last, first):
+                # "Gửi Telegram mẫu tin Telegram …" is one message.
+                low = min(low, found.pop().first)
+            found.append(Message(first, last, (name,), self._templates(low, high, name)))
+        return self._with_silent(found, cuts)
+
+    def _is_same(self, last: int, first: int) -> bool:
+        """Tell whether two mentions of one channel are about one message."""
+        between = self.sentence.reading.text_of(last + 1, first - 1)
+        apart = re.search(
+            r"[,;.:]|\b(?:con|va|and|roi|then|thi|cho|to|for|sau|cho|doi|wait)\b", between
+        )
+        return apart is None and not any(last < item.first < first for item in self._conditions)
+
+    def _with_silent(self, found: list[Message], cuts: Sequence[tuple[int, int]]) -> list[Message]:
+        """Add the messages of clauses that name a template without a channel."""
+        extra: list[Message] = []
+        for item in self.sentence.template_mentions:
+            if item.share < 0.6 or any(
+                m.first <= item.last and item.first <= m.last for m in found
+            ):
+                continue
+            at = self.sentence.clause_of(item.first)
+            if any(self.sentence.clause_of(message.first) == at for message in found):
+                continue
+            verb = self.sentence.reading.says(_ASKS_TO_SEND,
+                                     max(0, item.first - 4), item.last)  # fmt: skip
+            begins = self.sentence.reading.says(_ELSE, max(0, item.first - 4), item.first - 1)
+            if (verb or begins) and not self._said_by_condition(item):
+                extra += self._unchannelled(item.first, item.last)
+        return sorted([*found, *extra], key=lambda message: message.first)
+
+    def _said_by_condition(self, item: Mention) -> bool:
+        return any(one.first <= item.last and item.first <= one.last for one in self._conditions)
+
+    def _unchannelled(self, low: int, high: int) -> list[Message]:
+        ranked = self._templates(low, high, "")
+        if not ranked:
+            return []
+        best = self.sentence.catalogue.template(next(iter(ranked)))
+        channels = best.channels if best else ()
+        return [Message(low, high, tuple(channels), ranked)]
+
+    def _templates(self, low: int, high: int, channel: str) -> dict[str, float]:
+        """Return the templates that some words name, on a channel."""
+        fitting = (
+            self.sentence.catalogue.templates_for(channel)
+            if channel
+            else list(self.sentence.catalogue.templates)
+        )
+        index = Index({item.template_id: item.label for item in fitting})
+        names = {item.template_id: item.label for item in fitting}
+        literal = [item for item in self.sentence.reading.mentions(names, literal=True)
+                   if low <= item.first and item.last <= high]  # fmt: skip
+        spoken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
+        said = [item for item in self.sentence.reading.inside(low, high)
+                if not {item.first, item.last} <= spoken]  # fmt: skip
+        scores = {name: score for name, (score, _) in index.scores(said).items()}
+        for name, (score, _) in index.scores(self.sentence.reading.inside(low, high)).items():
+            scores[name] = scores.get(name, 0.0) + 0.15 * score
+        for item in literal:
+            for name, score in item.names:
+                if item.names[0][1] >= 3.5:
+                    scores[name] = scores.get(name, 0.0) + score / 2
+        return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+    def _cuts(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return for each channel the words of its message."""
+        bounds = [0]
+        for (_, end), (start, _) in zip(places, places[1:], strict=False):
+            breaks = self.sentence.reading.find(rf"{_STRONG_BREAK}|[,:]", end + 1, start - 1)
+            loose = self.sentence.reading.find(r"va|and|thi|con|lan|plus", end + 1, start - 1)
+            chosen = breaks or loose
+            bounds.append(chosen[0][1] + 1 if chosen else end + 1)
+        ends = [bound - 1 for bound in bounds[1:]] + [len(self.sentence.reading.words) - 1]
+        cuts = list(zip(bounds, ends, strict=True))[: len(places)]
+        for index, ((_, end), (start, _)) in enumerate(zip(places, places[1:], strict=False)):
+            between = self.sentence.reading.text_of(end + 1, start - 1)
+            if re.fullmatch(
+                rf"(?:(?:{_OR}|lan|ca|cung|plus|\\+|vua|dong thoi|qua|both|tin) ?)*", between
+            ):
+                # "cả SMS lẫn email": what is said about one is said about both.
+                whole = (cuts[index][0], cuts[index + 1][1])
+                cuts[index] = cuts[index + 1] = whole
+        return cuts

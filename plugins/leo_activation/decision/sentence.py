@@ -1,0 +1,270 @@
+"""One sentence beside one catalogue: what is named where, and how far a clause reaches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache, cached_property
+
+from leo_activation.decision.catalogue import Attribute
+from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
+from leo_activation.decision.parts import Pause
+from leo_activation.decision.quantities import Quantity, find_quantities
+from leo_activation.decision.reading import Mention, Reading, template_names, value_names
+from leo_activation.decision.toolset import SHOWN_VALUES, ToolSpec
+
+# Strong and weak words for each channel: a weak one counts where there is no strong one.
+CHANNELS: dict[str, tuple[str, str]] = {
+    name: ("|".join(strong), "|".join(weak))
+    for name, (strong, weak) in cues_document()["channels"].items()
+}
+CHANNEL = "|".join(strong for strong, _ in CHANNELS.values())
+_ELSE = cue("else")
+_EXCEPT = cue("except")
+_WAIT_BEFORE = cue("wait_before")
+_WAIT_AFTER = cue("wait_after")
+_PAST = cue("past")
+_STRONG_BREAK = cue("strong_break")
+_MARKERS = cue("markers")
+_FOLLOWERS = cue("followers")
+_LIKING = cue("liking")
+_LEFT_OUT = cue("left_out")
+_CHANNEL_IS_FACT = cue("channel_is_fact")
+_PEOPLE_SHORT = cue("people_short")
+_COMPARES = cue("compares")
+_SINCE_THEN = cue("since_then")
+
+
+class Sentence:
+    """A sentence with everything that is found in it, each thing at its place.
+
+    :param spec: the tenant's functions.
+    :param text: the instruction.
+    """
+
+    def __init__(self, spec: ToolSpec, text: str) -> None:
+        """Split the sentence into words and amounts."""
+        self.spec, self.catalogue = spec, spec.catalogue
+        self.reading = Reading(text)
+        self.quantities = [self._placed(item) for item in find_quantities(text)]
+
+    @cached_property
+    def template_mentions(self) -> list[Mention]:
+        """Return where templates are named."""
+        return self.reading.mentions(template_names(self.catalogue))
+
+    @cached_property
+    def elses(self) -> list[tuple[int, int]]:
+        """Return where "everybody else" is said."""
+        return self.reading.find(_ELSE)
+
+    @cached_property
+    def value_mentions(self) -> list[tuple[Attribute, Mention]]:
+        """Return where values are named, each word used once."""
+        found: list[tuple[Attribute, Mention]] = []
+        for attribute in self.catalogue.attributes:
+            if attribute.type in ("set", "text", "any") and attribute.values:
+                found += [(attribute, item) for item in self._values_of(attribute)]
+        found.sort(key=lambda pair: -pair[1].names[0][1])
+        kept: list[tuple[Attribute, Mention]] = []
+        for attribute, item in found:
+            if not any(item.overlaps(other) for _, other in kept):
+                kept.append((attribute, item))
+        return sorted(kept, key=lambda pair: pair[1].first)
+
+    def _values_of(self, attribute: Attribute) -> Iterator[Mention]:
+        names = value_names(attribute)
+        literal = not any(names.values()) and len(names) > SHOWN_VALUES
+        for item in self.reading.mentions(names, literal=literal):
+            if self._is_lone(item) and not self._names_attribute(attribute, item):
+                continue
+            yield item
+
+    def _is_lone(self, item: Mention) -> bool:
+        """Tell whether a mention is one short or everyday word, and nobody is near it."""
+        words = self.reading.words[item.first : item.last + 1]
+        if len(words) == 1 and len(words[0].text) == 1:
+            return True
+        short = len(words) == 1 and len(words[0].text) <= 4 and item.names[0][1] < 20
+        everyday = item.names[0][1] < 3 and all(
+            feature.name in _everyday() or feature.name[0] == "~"
+            for feature in self.reading.inside(item.first, item.last)
+        )
+        opens = self.clause_start(item.first) == item.first and not everyday
+        marked = self.reading.says(_MARKERS, max(0, item.first - 2), item.first - 1)
+        followed = self.reading.says(_FOLLOWERS, item.last + 1, item.last + 1)
+        return everyday or (short and not (opens or marked or followed))
+
+    def _names_attribute(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether the attribute itself is named around a value."""
+        told = meanings_of(attribute)
+        near = self.reading.inside(max(0, item.first - 4), item.last + 2)
+        return bool(told & {feature.name for feature in near})
+
+    def clause_start(self, first: int) -> int:
+        """Return the first word of the clause that a word is in."""
+        pattern = r"[;.:]|thi|con lai|nhung(?! nguoi| khach| ai)"
+        breaks = self.reading.find(pattern, 0, first - 1) if first else []
+        ends = [high + 1 for _, high in breaks]
+        return max(ends, default=0)
+
+    def clause_of(self, index: int) -> int:
+        """Return which clause a word is in: clauses end at strong breaks and commas."""
+        return len(self.reading.find(rf"{_STRONG_BREAK}|[,]", 0, index - 1)) if index else 0
+
+    @cached_property
+    def channel_mentions(self) -> list[tuple[str, int, int]]:
+        """Return where channels are named, those that the catalogue lacks included."""
+        strong, weak = self._channels(0), self._channels(1)
+        return strong or [item for item in weak if item[0] in self.catalogue.channels]
+
+    def _channels(self, row: int) -> list[tuple[str, int, int]]:
+        found: list[tuple[str, int, int]] = []
+        names = dict.fromkeys((*self.catalogue.channels, *CHANNELS))
+        for name in names:
+            pattern = CHANNELS.get(name, (re.escape(name.replace("_", " ")), ""))[row]
+            for first, last in self.reading.find(pattern) if pattern else ():
+                found.append((name, first, last))
+        found.sort(key=lambda item: (item[1], -item[2]))
+        apart: list[tuple[str, int, int]] = []
+        for item in found:
+            if apart and item[1] <= apart[-1][2]:
+                continue
+            if not self._is_about(item[1], item[2]):
+                apart.append(item)
+        return apart
+
+    def _is_about(self, first: int, last: int) -> bool:
+        """Tell whether a channel's word is part of a condition instead."""
+        for attribute, item in self.value_mentions:
+            if (
+                item.first <= first
+                and last <= item.last
+                and not self.names_channel(attribute, item)
+            ):
+                return True
+        yes_no = [item for item in self.catalogue.attributes if item.type == "boolean"]
+        for attribute in yes_no:
+            for item in self.reading.mentions({attribute.name: attribute.label}):
+                if item.first <= first and last <= item.last and item.share > 0.7:
+                    return True
+        is_fact = self.reading.says(_CHANNEL_IS_FACT, max(0, first - 1), first - 1)
+        is_sent = self.reading.says(r"gui|send|nhan", max(0, first - 2), first - 1)
+        somebody = self.reading.says(_PEOPLE_SHORT, max(0, first - 6), first)
+        return is_fact and somebody and not is_sent
+
+    def names_channel(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether a value is only the channel of the message."""
+        if item.best not in CHANNELS and item.best.lower() not in CHANNELS:
+            return False
+        return not self.reading.says(_LIKING, max(0, item.first - 6), item.last + 4)
+
+    def is_in_channel(self, item: Mention) -> bool:
+        """Tell whether words are part of what a channel is called."""
+        return any(
+            low <= item.first and item.last <= high for _, low, high in self.channel_mentions
+        )
+
+    def pause_of(self, quantity: Quantity, first: int, last: int) -> Pause | None:
+        """Return the wait that a duration is, or none when it is something else."""
+        limit = self.spec.functions["max_wait_minutes"]
+        if quantity.kind != "duration" or not 1 <= quantity.value <= limit:
+            return None
+        before = self.reading.find(_WAIT_BEFORE, max(0, first - 3), first - 1)
+        after = self.reading.find(_WAIT_AFTER, last + 1, last + 2)
+        near = [pair for pair in before if pair[1] == first - 1]
+        follows = [pair for pair in after if pair[0] == last + 1]
+        follows = follows or self.reading.find(
+            r"sau khi|after sending", self.clause_start(first), first - 1
+        )
+        if not near and not follows:
+            return None
+        word = self.reading.text_of(*near[-1]) if near else ""
+        compared = self.reading.says(_COMPARES, max(0, first - 2), first - 1)
+        since = [
+            high + 1
+            for _, high in self.reading.find(rf"{_ELSE}|[,;:]|thi", max(0, first - 6), first - 1)
+        ]
+        past = self.reading.says(_PAST, max(0, first - 5, *since), first - 1)
+        weak = (
+            word in ("in", "de", "them", "roi", "then", "cach", "another", "tre", "after", "sau")
+            and not follows
+        )
+        if (past and (weak or not near)) and not re.match(r"cho|doi|wait|delay|hold", word):
+            return None
+        if compared and not re.match(r"cho|doi|wait|hoan|delay", word):
+            return None
+        if self.reading.says(_SINCE_THEN, last + 1, last + 3) and not near:
+            return None
+        return Pause(first, last, int(quantity.value), is_after=bool(near) and not follows)
+
+    @cached_property
+    def pauses(self) -> list[Pause]:
+        """Return the waits, in the sentence's order."""
+        found = (self.pause_of(*item) for item in self.quantities)
+        return [item for item in found if item is not None]
+
+    def _placed(self, item: Quantity) -> tuple[Quantity, int, int]:
+        """Return a quantity with its first and last word."""
+        words = self.reading.words
+        first = next((i for i, word in enumerate(words) if word.end > item.start), len(words) - 1)
+        last = max(
+            (i for i, word in enumerate(words) if word.start < max(item.end, item.start + 1)),
+            default=first,
+        )
+        return item, first, last
+
+    def has_message_between(self, first: int, last: int) -> bool:
+        """Tell whether a channel is named after one word and up to another."""
+        return any(first < low <= last for _, low, _ in self.channel_mentions)
+
+    def is_excepted(self, first: int, last: int) -> bool:
+        """Tell whether a mention is of those who are left out."""
+        start = self.clause_start(first)
+        for low, high in self.reading.find(_EXCEPT, start, first):
+            if high < first and self._reaches(low, high, first):
+                return True
+        after = self.reading.find(r"ra(?! \w*ng)|thi thoi", last + 1, last + 2)
+        opened = self.reading.says(r"ngoai|tru|bo|loai", max(0, first - 3), first - 1)
+        return bool(after) and opened
+
+    def _reaches(self, low: int, high: int, first: int) -> bool:
+        """Tell whether an exception reaches from its words to a mention."""
+        words = self.reading.text_of(low, high)
+        between = self.reading.text_of(high + 1, first - 1)
+        if re.fullmatch(r"not|non|bo|bo qua|skip|ngoai|loai|outside(?: of)?|k phai", words):
+            return len(between.split()) <= 3 and not re.search(r"\d|cho ", between)
+        if re.search(r"phai|thuoc|o$|la$|n ?t$|not in", words):
+            return len(between.split()) <= 4
+        return not re.search(r"\b(?:thi|gui|nhan|send)\b", between)
+
+    def is_left_out(self, first: int, last: int) -> bool:
+        """Tell whether a yes-or-no mention is of those who are left out, whatever it denies."""
+        start = self.clause_start(first)
+        if self.reading.says(_LEFT_OUT, start, first):
+            return True
+        return self.reading.says(r"ngoai|loai|bo", start, first - 1) and self.reading.says(
+            r"ra", last + 1, last + 2
+        )
+
+    def is_in_template(self, item: Mention) -> bool:
+        """Tell whether words are part of what a template is called."""
+        return any(item.overlaps(other) and other.share > 0.6 for other in self.template_mentions)
+
+
+@cache
+def _everyday() -> frozenset[str]:
+    """Return the meanings of words that hardly name a group on their own."""
+    words = words_of(cue("everyday"))
+    return frozenset(item.name for item in features(words))
+
+
+def meanings_of(attribute: Attribute) -> set[str]:
+    """Return what the words of an attribute's name and label mean."""
+    words = [*name_words(attribute.name), *words_of(attribute.label)]
+    return {item.name for item in features(words) if item.name[0] != "~"}
+
+
+def plain_label(attribute: Attribute) -> str:
+    """Return the words of an attribute's name and label, folded."""
+    return " ".join(word.text for word in (*name_words(attribute.name), *words_of(attribute.label)))
