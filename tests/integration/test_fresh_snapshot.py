@@ -48,6 +48,7 @@ def test_a_snapshot_unknown_to_the_statistics_is_not_read_again_for_every_row(
     values = {
         "tenant_id": campaign.tenant_id, "snapshot_id": campaign.snapshot_id, "channel": "email",
         "worker_id": "w", "now": now, "lease_until": now, "batch_size": 100,
+        "delivery_ids": [],
         "first": 1, "last": MEMBERS, "each": MEMBERS,
     }  # fmt: skip
     statement = "explain (analyze, format json) " + load_queries(noun).statements[name]

@@ -80,6 +80,14 @@ select
     'queued'
 from agent_task as t where t.tenant_id = %(t)s;
 insert into channel_credential (tenant_id, channel, provider) values (%(t)s, 'email', 'smtp');
+insert into channel_rate (tenant_id, channel, free_at) values (%(t)s, 'email', now());
+insert into delivery_receipt (
+    tenant_id, receipt_id, channel, provider, kind, delivery_id, occurred_at
+)
+select
+    d.tenant_id, deterministic_id('receipt', d.tenant_id, 'smtp', '1'), 'email', 'smtp',
+    'delivered', d.delivery_id, now()
+from delivery_log as d where d.tenant_id = %(t)s;
 insert into quality_run (tenant_id, suite, is_success, results) values (%(t)s, 's', true, '{}');
 insert into api_key (tenant_id, name, key_hash) values (%(t)s, 'k', sha256(%(t)s::bytea));
 """

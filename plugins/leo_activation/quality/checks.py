@@ -21,7 +21,6 @@ class Check:
     :param meaning_vi: the rule, for the marketer who reads the report.
     :param remedy: what an engineer does when rows break it.
     :param severity: a critical failure stops the run, a warning is only shown.
-    :param source: file of ``include/sql`` that holds its query.
     """
 
     name: str
@@ -29,7 +28,6 @@ class Check:
     meaning_vi: str
     remedy: str
     severity: Severity = "critical"
-    source: str = "quality"
 
 
 RAW_IN = (
@@ -250,15 +248,6 @@ LEDGER_OUT = (
         "Run deliveries_reconcile; what is left is settled by a person (`leo campaign unknown`, "
         "`settle-unknown`).",
         severity="warning",
-    ),
-    Check(
-        "expect_fallbacks_to_be_rare",
-        "Nearly every decision of a run is the model's",
-        "Hầu hết quyết định do AI đưa ra",
-        "Look at `leo fallback sources` and the run's verdict_reason; start the gateway, or reword "
-        "the sentence.",
-        severity="warning",
-        source="decision_quality",
     ),
 )
 

@@ -96,7 +96,7 @@ def _expectation(gx: Any, check: Check) -> Any:
     complaint about each query that does not mention it.
     """
     return gx.expectations.UnexpectedRowsExpectation(
-        unexpected_rows_query="/* {batch} */\n" + getattr(load_queries(check.source), check.name),
+        unexpected_rows_query="/* {batch} */\n" + getattr(load_queries("quality"), check.name),
         description=f"{check.name}: {check.meaning}",
         severity=check.severity,
         meta={"name": check.name, "remedy": check.remedy},

@@ -12,8 +12,7 @@ from leo_activation.queries import load_queries
 CHECKS = [check for checks in SUITES.values() for check in checks]
 EXPECTATIONS = {
     name: text
-    for source in ("quality", "decision_quality")
-    for name, text in load_queries(source).statements.items()
+    for name, text in load_queries("quality").statements.items()
     if name.startswith("expect_")
 }
 
