@@ -1,24 +1,25 @@
-"""One decision: transformers, naively and by hand, against forced decoding, in the same run.
+"""One decision, and many: transformers' own ``generate`` against ours, in the same run.
 
 Run: ``python -m benchmarks.bench_decision``. The naive way reads the whole prompt and writes every
 token of the call, with logits over the whole vocabulary; it is given the exact number of tokens of
-the call, since the untuned model would ramble. A plain
-loop over the same network with its key-value cache stands beside it. Ours reads the developer
-turn once per catalogue,
-skips forced tokens and scores only what the grammar allows. Both run the same float32 weights on
-the same threads. The last rows evaluate a compiled plan for customers, without a database.
+the call, since the untuned model would ramble. A plain loop over the same network with its
+key-value cache stands beside it. Ours reads the developer turn once per catalogue, reads the
+drafted plan in one pass and scores only what the grammar allows; nothing is remembered between
+rows, except in the row that says so. All run the same float32 weights on the same threads. The
+last row evaluates a compiled plan for customers, without a database.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from transformers import Gemma3ForCausalLM
 
-from leo_activation.decision.engine import Engine, load_engine
+from leo_activation.decision.adapter import load_adapter
+from leo_activation.decision.engine import Engine, Request, load_engine
 from leo_activation.decision.interpreter import run_plan
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.summary import summarise
@@ -27,8 +28,9 @@ from leo_activation.decision.training.evaluation import read_cases
 from leo_activation.decision.weights import prepare
 from leo_activation.paths import ADAPTER_FOLDER
 
-SENTENCES = 12
 NAIVE_RUNS = 3
+BATCHES = (8, 16, 32)
+REPEATS = 4
 MEMBERS = 10_000
 
 
@@ -71,24 +73,44 @@ def row(name: str, walls: list[float], cpus: list[float], baseline: float) -> st
     )
 
 
+def batch(engine: Engine, spec: ToolSpec, sentences: Sequence[str]) -> tuple[float, float]:
+    """Return wall and processor seconds per decision of a batch."""
+    asked = [Request(sentence, spec.catalogue) for sentence in sentences]
+    wall, cpu = timed(lambda: engine.decide_many(asked))
+    return wall / len(asked), cpu / len(asked)
+
+
 def main() -> None:
     """Print the table."""
     prepared = prepare(print)
     loading = time.perf_counter()
-    engine = load_engine(prepared, ADAPTER_FOLDER)
+    load_engine(prepared, ADAPTER_FOLDER)
     loaded = time.perf_counter() - loading
-    cases = [case for case in read_cases() if case.plan and case.catalogue_name == "shop"]
+    adapter = load_adapter(ADAPTER_FOLDER, prepared.weights_sha256)
+    engine = Engine(prepared, adapter, memo=0)
+    cases = [case for case in read_cases() if case.catalogue_name == "shop"]
+    sentences = [case.instruction for case in cases]
+    asking = [case.instruction for case in cases if case.plan]
     spec = ToolSpec(cases[0].catalogue)
-    prefix = timed(lambda: engine.decide("Gửi email cho mọi người", spec.catalogue))
-    ours = [timed(lambda s=case.instruction: engine.decide(s, spec.catalogue))  # type: ignore[misc]
-            for case in cases[:SENTENCES]]  # fmt: skip
-    again = [timed(lambda s=case.instruction: engine.decide(s, spec.catalogue))  # type: ignore[misc]
-             for case in cases[:SENTENCES]]  # fmt: skip
+    first = timed(lambda: engine.decide("Gửi email cho mọi người", spec.catalogue))
+    ours = [batch(engine, spec, [sentence]) for sentence in sentences]
+    rows = [("another sentence of the catalogue", ours)]
+    for size in BATCHES:
+        runs = [sentences[at : at + size] for at in range(0, len(sentences) - size + 1, size)]
+        times = [batch(engine, spec, run) for run in runs]
+        rows.append((f"in a batch of {size}, each", times))
+    few = sentences[: BATCHES[0]] * REPEATS
+    rows.append((f"{len(few)} requests, {BATCHES[0]} of them distinct, each",
+                 [batch(engine, spec, few)]))  # fmt: skip
+    known = Engine(prepared, adapter)
+    known.decide_many([Request(sentence, spec.catalogue) for sentence in sentences])
+    rows.append(("a sentence that was decided before",
+                 [batch(known, spec, [sentence]) for sentence in sentences]))  # fmt: skip
     oracle = Gemma3ForCausalLM.from_pretrained(prepared.folder, dtype=torch.float32).eval()
-    slow = [timed(lambda s=case.instruction: naive(oracle, engine, spec, s))  # type: ignore[misc]
-            for case in cases[:NAIVE_RUNS]]  # fmt: skip
-    loop = [timed(lambda s=case.instruction: by_hand(oracle, engine, spec, s))  # type: ignore[misc]
-            for case in cases[:NAIVE_RUNS]]  # fmt: skip
+    slow = [timed(lambda s=sentence: naive(oracle, known, spec, s))  # type: ignore[misc]
+            for sentence in asking[:NAIVE_RUNS]]  # fmt: skip
+    loop = [timed(lambda s=sentence: by_hand(oracle, known, spec, s))  # type: ignore[misc]
+            for sentence in asking[:NAIVE_RUNS]]  # fmt: skip
     baseline = statistics.median(wall for wall, _ in slow)
     tokens = len(engine.tokenizer.prefix_ids(spec))
     print(f"{engine.model}, {tokens} tokens of declarations, {torch.get_num_threads()} threads")
@@ -97,12 +119,11 @@ def main() -> None:
     for name, times in (
         ("naive generate", slow),
         ("the same with a plain loop", loop),
-        ("first sentence of a catalogue", [prefix]),
-        ("another sentence of the catalogue", ours),
-        ("a sentence that was decided before", again),
+        ("first sentence of a catalogue", [first]),
+        *rows,
     ):
         print(row(name, [wall for wall, _ in times], [cpu for _, cpu in times], baseline))
-    evaluate_members(engine, spec)
+    evaluate_members(known, spec)
 
 
 def evaluate_members(engine: Engine, spec: ToolSpec) -> None:

@@ -9,7 +9,7 @@ from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.lexicon import cue, cues_document
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.quantities import Quantity
-from leo_activation.decision.reading import Index, Reading
+from leo_activation.decision.reading import Reading, index_of
 from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
 _BEFORE = tuple((name, "|".join(words)) for name, words in cues_document()["before"])
@@ -147,7 +147,7 @@ class AmountReader:
         ]
         low, high = self._window(first, last)
         said = self.sentence.reading.inside(low, high)
-        index = Index({item.name: item.label for item in numbers})
+        index = index_of({item.name: item.label for item in numbers})
         scores = index.scores(said)
         unit = {
             item.name for item in self.sentence.reading.inside(last, last + 2) if item.first > last
@@ -210,7 +210,9 @@ class AmountReader:
         for quantity, first, last in self.sentence.quantities if dates else ():
             if quantity.kind != "date":
                 continue
-            scores = Index(dates).scores(self.sentence.reading.inside(*self._window(first, last)))
+            scores = index_of(dates).scores(
+                self.sentence.reading.inside(*self._window(first, last))
+            )
             ranked = {name: scores.get(name, (0.0, 0.0))[0] for name in dates}
             before = self.sentence.reading.text_of(max(0, first - 2), first - 1)
             operator = ("lt" if re.search(r"truoc|before|prior", before) else

@@ -41,7 +41,7 @@ from leo_activation.errors import ConfigurationError
 Verdict = Literal["accepted", "no_call", "rejected"]
 Kept = TypeVar("Kept")
 _PREFIXES = 8
-_DECISIONS = 2_048
+DECISIONS = 2_048
 # So many sentences are read in one pass; more would not be faster on one core.
 BATCH = 16
 
@@ -109,6 +109,7 @@ class Engine:
     :param adapter: none runs the bare base model, as a baseline.
     :param clock: monotonic seconds.
     :param advice: how much the sentence's own words count against the model.
+    :param memo: how many decisions are remembered.
     """
 
     def __init__(
@@ -118,9 +119,11 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
         *,
         advice: float = ADVICE,
+        memo: int = DECISIONS,
     ) -> None:
         """Load the network; takes about a second."""
         self.prepared, self.adapter, self.clock, self.advice = prepared, adapter, clock, advice
+        self.memo = memo
         self.gemma = Gemma.load(prepared.folder)
         self.tokenizer = PromptTokenizer(prepared.folder)
         # The grammar's pieces come again and again; what people wrote is never encoded with it.
@@ -183,7 +186,7 @@ class Engine:
             fresh = {item.key: item for item in asked if item.key not in answers}
             for key, decision in self._compile_all(list(fresh.values())):
                 answers[key] = decision
-                _remember(self._decisions, key, decision, _DECISIONS)
+                _remember(self._decisions, key, decision, self.memo)
         latency = round((self.clock() - started) * 1000)
         seen: set[str] = set()
         return [self._answer(answers[item.key], latency, item.key, seen) for item in asked]

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.parts import Condition, Message
-from leo_activation.decision.reading import Index, Mention
+from leo_activation.decision.reading import Mention, index_of
 from leo_activation.decision.sentence import Sentence
 
 _ELSE = cue("else")
@@ -94,7 +94,7 @@ class MessageReader:
             if channel
             else list(self.sentence.catalogue.templates)
         )
-        index = Index({item.template_id: item.label for item in fitting})
+        index = index_of({item.template_id: item.label for item in fitting})
         names = {item.template_id: item.label for item in fitting}
         literal = [item for item in self.sentence.reading.mentions(names, literal=True)
                    if low <= item.first and item.last <= high]  # fmt: skip

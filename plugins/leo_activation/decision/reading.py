@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from leo_activation.decision.catalogue import Attribute, Catalogue
 from leo_activation.decision.lexicon import Feature, Word, features, name_words, words_of
@@ -132,6 +132,19 @@ class Index:
         return found
 
 
+def index_of(names: Mapping[str, str]) -> Index:
+    """Return the index of some names; those of a catalogue are made once.
+
+    :param names: label by name.
+    """
+    return _index_of(tuple(names.items()))
+
+
+@lru_cache(maxsize=4_096)
+def _index_of(names: tuple[tuple[str, str], ...]) -> Index:
+    return Index(dict(names))
+
+
 class Reading:
     """A sentence with the places of its words.
 
@@ -196,7 +209,7 @@ class Reading:
         :param names: label by name.
         :param literal: only where all words of a name stand together.
         """
-        index = Index(names)
+        index = index_of(names)
         found = self._literal(index.variants)
         if not literal:
             found += self._meant(index, names)

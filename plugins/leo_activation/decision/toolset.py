@@ -136,16 +136,19 @@ class ToolSpec:
         }
 
     def _check_schemas(self) -> Iterator[dict[str, Any]]:
+        """Yield one schema for each attribute and kind of value that it may be compared with."""
         for attribute in self.catalogue.attributes:
+            alike: dict[str, tuple[dict[str, Any], list[str]]] = {}
             for operator in self.operators(attribute):
-                yield _call_schema(
-                    "check_condition",
-                    {
-                        "attribute": {"const": attribute.name},
-                        "operator": {"const": operator},
-                        "value": self._value_schema(attribute, operator),
-                    },
-                )
+                value = self._value_schema(attribute, operator)
+                alike.setdefault(json.dumps(value), (value, []))[1].append(operator)
+            for value, operators in alike.values():
+                arguments = {
+                    "attribute": {"const": attribute.name},
+                    "operator": {"enum": operators},
+                    "value": value,
+                }
+                yield _call_schema("check_condition", arguments)
 
     def _value_schema(self, attribute: Attribute, operator: str) -> dict[str, Any]:
         if operator == "exists" or attribute.type == "boolean":
@@ -168,17 +171,17 @@ class ToolSpec:
         return one
 
     def _send_schemas(self) -> Iterator[dict[str, Any]]:
+        """Yield one schema for the templates of each combination of channels."""
+        alike: dict[tuple[str, ...], list[str]] = {}
         for template in self.catalogue.templates:
-            params = {"type": "object", "additionalProperties": {"type": "string"}}
-            yield _call_schema(
-                "send_notification",
-                {
-                    "channel": {"enum": list(template.channels)},
-                    "template_id": {"const": template.template_id},
-                    "params": params,
-                },
-                optional=("params",),
-            )
+            alike.setdefault(template.channels, []).append(template.template_id)
+        for channels, names in alike.items():
+            arguments = {
+                "channel": {"enum": list(channels)},
+                "template_id": {"enum": names},
+                "params": {"type": "object", "additionalProperties": {"type": "string"}},
+            }
+            yield _call_schema("send_notification", arguments, optional=("params",))
 
     @property
     def _wait_schema(self) -> dict[str, Any]:
