@@ -199,7 +199,8 @@ create table if not exists tenant (
 -- Tells since when the present hours and caps hold.
 create or replace trigger tenant_timestamp
 before update on tenant
-for each row execute function update_timestamp();
+for each row when (old.settings is distinct from new.settings)
+execute function update_timestamp();
 
 -- One row per customer of a tenant: the CDP's facts, cleaned, beside the raw projection.
 create table if not exists cdp_profiles (
