@@ -206,7 +206,9 @@ class _Cursor:
     def has_hint(self) -> bool:
         """Tell whether guessing the coming choice is worth its tokens."""
         choice = self.choice
-        return choice is not None and (bool(choice.advice) or choice.slot not in _UNGUESSED)
+        if choice is None or not self.grammar.strength:
+            return False
+        return bool(choice.advice) or choice.slot not in _UNGUESSED
 
     def likeliest(self, ways: Mapping[int, list[str]]) -> int:
         """Return the token to guess; without a word for any, a plan ends."""

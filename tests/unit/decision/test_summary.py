@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from leo_activation.decision.catalogue import Catalogue, parse_catalogue
 from leo_activation.decision.interpreter import run_plan
 from leo_activation.decision.parser import Call
-from leo_activation.decision.catalogue import Catalogue, parse_catalogue
 from leo_activation.decision.summary import (
     NO_CALL,
     describe_choice,

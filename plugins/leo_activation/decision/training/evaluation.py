@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -184,20 +185,20 @@ def evaluate_all(
     :param name: of the set of sentences.
     """
     cases = read_cases(name)
-    adapted = Engine(prepared, load_adapter(adapter_folder, prepared.weights_sha256))
-    report = [score("model + adapter", model_compiler(adapted), cases)]
-    adapted.advice = 0.0
-    report.append(
-        score("model + adapter, without the words' advice", model_compiler(adapted), cases)
-    )
-    del adapted
-    bare = Engine(prepared, None)
-    report.append(score("grammar without adapter", model_compiler(bare), cases))
-    report += [
-        score("the words' advice without a model", advice_compiler, cases),
-        score("keyword rules", keyword_compiler, cases),
-        score("majority", majority_compiler, cases),
-    ]
+    report: list[dict[str, Any]] = []
+
+    def measure(compiler: str, compile_all: CompileAll) -> None:
+        report.append(score(compiler, compile_all, cases))
+        print(f"{compiler}: {report[-1]['groups']['all']}", file=sys.stderr, flush=True)
+
+    adapter = load_adapter(adapter_folder, prepared.weights_sha256)
+    measure("model + adapter", model_compiler(Engine(prepared, adapter)))
+    measure("grammar without adapter", model_compiler(Engine(prepared, None)))
+    measure("model + adapter, without the words' advice",
+            model_compiler(Engine(prepared, adapter, advice=0.0)))  # fmt: skip
+    measure("the words' advice without a model", advice_compiler)
+    measure("keyword rules", keyword_compiler)
+    measure("majority", majority_compiler)
     return {"sentences": name, "cases": len(cases), "compilers": report}
 
 
