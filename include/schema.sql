@@ -5,7 +5,7 @@
 --   3. Customers                 tenant, cdp_profiles, consent, suppression, ingest bookkeeping
 --   4. Campaigns                 campaign, message_template, marketing_event
 --   5. Snapshots                 an audience, frozen for ever
---   6. Decisions                 campaign_plan, agent_task
+--   6. Decisions                 campaign_plan, event_rule, agent_task
 --   7. Deliveries                delivery_log, the only truth about what was sent
 --   8. Access                    row level security, grants, analysts
 --
@@ -720,6 +720,35 @@ create or replace trigger campaign_plan_append_only
 before update or delete or truncate on campaign_plan
 for each statement execute function prevent_change();
 
+-- What an arriving event sets off: the campaign's plan runs for the customer it happened to. The
+-- sentence was compiled when the rule was made: no event waits for the model, and a sentence that
+-- cannot be compiled never becomes a rule. An event type sets off one campaign.
+create table if not exists event_rule (
+    tenant_id text not null,
+    event_type text not null,
+    campaign_id uuid not null,
+    -- Instruction, channels, templates and mode, as the model read them.
+    plan_id uuid not null,
+    -- An event that is older when it arrives is kept and sets nothing off.
+    valid_minutes integer not null default 60,
+    is_active boolean not null default true,
+    created_by text not null default 'leo',
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint event_rule_pk primary key (tenant_id, event_type),
+    constraint event_rule_tenant_id_fk foreign key (tenant_id) references tenant,
+    constraint event_rule_campaign_fk foreign key (tenant_id, campaign_id)
+    references campaign (tenant_id, campaign_id),
+    constraint event_rule_plan_fk foreign key (tenant_id, plan_id)
+    references campaign_plan (tenant_id, plan_id),
+    constraint event_rule_event_type_ck check (event_type ~ '^[a-z][a-z0-9_-]{0,63}$'),
+    constraint event_rule_valid_minutes_ck check (valid_minutes between 1 and 44640)
+);
+
+create or replace trigger event_rule_timestamp
+before update on event_rule
+for each row execute function update_timestamp();
+
 do $$
 begin
     if to_regtype('public.task_status') is null then
@@ -763,6 +792,9 @@ create table if not exists agent_task (
     reasoning_summary text,
     -- The calls that run for this profile.
     plan jsonb,
+    -- Of a task that an event set off: the customer as they were when it was decided. The facts of
+    -- a snapshot's members stand with the snapshot.
+    facts jsonb,
     due_at timestamptz,
     lease_until timestamptz,
     error text,
@@ -791,6 +823,22 @@ create table if not exists agent_task (
     constraint agent_task_lease_ck check ((status = 'deciding') = (lease_until is not null))
 ) with (fillfactor = 80);
 
+alter table agent_task add column if not exists facts jsonb;
+alter table agent_task drop constraint if exists agent_task_triggered_ck;
+alter table agent_task add constraint agent_task_triggered_ck
+check (
+    snapshot_id is not null
+    or (
+        campaign_id is not null
+        and plan_id is not null
+        and (status in ('pending', 'deciding', 'failed') or facts is not null)
+    )
+);
+
+-- What events have set off and nobody has decided yet, in the order of arrival.
+create index if not exists agent_task_arrived_idx
+on agent_task (tenant_id, created_at)
+where snapshot_id is null and status in ('pending', 'deciding');
 -- Without the status: a change of state then needs no new index entry.
 create unique index if not exists agent_task_member_uq
 on agent_task (tenant_id, snapshot_id, profile_id) where snapshot_id is not null;
@@ -869,7 +917,8 @@ create table if not exists delivery_log (
     template_id text,
     params jsonb not null default '{}',
     -- deterministic_id('message', tenant_id, campaign_id, profile_id, channel, step): one campaign
-    -- reaches one customer once per channel and step, over all of its runs.
+    -- reaches one customer once per channel and step, over all of its runs. What an event set off
+    -- belongs to no snapshot and reaches them once per event: its id is the last part.
     message_key uuid,
     delivery_status delivery_status not null,
     skip_reason text,
@@ -917,12 +966,6 @@ create table if not exists delivery_log (
     ),
     constraint delivery_log_channel_ck
     check (channel in ('zalo', 'email', 'push', 'telegram', 'sms')),
-    constraint delivery_log_message_key_ck
-    check (
-        message_key = deterministic_id(
-            'message', tenant_id, campaign_id::text, profile_id::text, channel, step::text
-        )
-    ),
     constraint delivery_log_skipped_ck
     check ((delivery_status = 'skipped') = (skip_reason is not null)),
     constraint delivery_log_sendable_ck
@@ -950,6 +993,34 @@ add column if not exists delivered_at timestamptz,
 add column if not exists read_at timestamptz,
 add column if not exists bounced_at timestamptz;
 
+-- Checked once when the rule is new: reading all of a large ledger at every start would lock it.
+do $$
+begin
+    if not exists (
+        select from pg_constraint
+        where conrelid = 'public.delivery_log'::regclass
+            and conname = 'delivery_log_message_key_ck'
+            and pg_get_constraintdef(oid) like '%event_id%'
+    ) then
+        alter table delivery_log drop constraint if exists delivery_log_message_key_ck;
+        alter table delivery_log add constraint delivery_log_message_key_ck
+        check (
+            message_key = case
+                when snapshot_id is null
+                    then deterministic_id(
+                        'message', tenant_id, campaign_id::text, profile_id::text, channel,
+                        step::text, event_id::text
+                    )
+                else deterministic_id(
+                    'message', tenant_id, campaign_id::text, profile_id::text, channel,
+                    step::text
+                )
+            end
+        );
+    end if;
+end
+$$;
+
 -- Two messages of one campaign to one customer on one channel and step cannot both be alive.
 create unique index if not exists delivery_log_message_key_uq
 on delivery_log (tenant_id, message_key)
@@ -958,6 +1029,10 @@ where delivery_status in ('queued', 'sending', 'sent', 'unknown', 'retry');
 create index if not exists delivery_log_claim_idx
 on delivery_log (tenant_id, snapshot_id, channel, not_before)
 where delivery_status in ('queued', 'retry');
+-- The same for what events set off, which belongs to no snapshot.
+create index if not exists delivery_log_triggered_idx
+on delivery_log (tenant_id, campaign_id, channel, not_before)
+where snapshot_id is null and delivery_status in ('queued', 'retry');
 create index if not exists delivery_log_lease_idx
 on delivery_log (tenant_id, lease_until) where delivery_status = 'sending';
 create index if not exists delivery_log_snapshot_idx
@@ -1272,6 +1347,8 @@ create table if not exists api_key (
     -- SHA-256 of the key; the key itself is shown once and never stored.
     key_hash bytea not null,
     scopes text[] not null default '{}',
+    requests_per_minute integer not null default 6000,
+    created_by text not null default 'leo',
     created_at timestamptz not null default now(),
     expires_at timestamptz,
     revoked_at timestamptz,
@@ -1280,6 +1357,38 @@ create table if not exists api_key (
     constraint api_key_tenant_id_fk foreign key (tenant_id) references tenant,
     constraint api_key_key_hash_ck check (length(key_hash) = 32)
 );
+
+alter table api_key
+add column if not exists requests_per_minute integer not null default 6000,
+add column if not exists created_by text not null default 'leo';
+alter table api_key drop constraint if exists api_key_requests_per_minute_ck;
+alter table api_key add constraint api_key_requests_per_minute_ck
+check (requests_per_minute between 1 and 10000000);
+alter table api_key drop constraint if exists api_key_scopes_ck;
+alter table api_key add constraint api_key_scopes_ck
+check (scopes <@ array['events', 'snapshots', 'activate', 'campaigns', 'read']);
+
+-- What a request with an idempotency key was answered; the same key gets the same answer again.
+create table if not exists api_request (
+    tenant_id text not null,
+    endpoint text not null,
+    idempotency_key text not null,
+    -- Of the body: the same key with another body is a mistake of the caller.
+    request_sha256 bytea not null,
+    status_code smallint not null,
+    response jsonb not null,
+    api_key_id uuid not null,
+    created_at timestamptz not null default now(),
+    constraint api_request_pk primary key (tenant_id, endpoint, idempotency_key),
+    constraint api_request_api_key_fk foreign key (tenant_id, api_key_id)
+    references api_key (tenant_id, api_key_id),
+    constraint api_request_idempotency_key_ck check (length(idempotency_key) between 1 and 255),
+    constraint api_request_request_sha256_ck check (length(request_sha256) = 32)
+);
+
+create or replace trigger api_request_append_only
+before update or delete or truncate on api_request
+for each statement execute function prevent_change();
 
 ------------------------------------------------------------------------------------------------
 -- 8. Access
@@ -1309,10 +1418,11 @@ declare
     analyst_tables constant text[] := array[
         'tenant', 'cdp_profiles', 'consent', 'suppression', 'ingest_reject', 'campaign',
         'message_template', 'marketing_event', 'segment_snapshot', 'segment_snapshot_member',
-        'campaign_plan', 'agent_task', 'delivery_log', 'delivery_receipt', 'quality_run'
+        'campaign_plan', 'event_rule', 'agent_task', 'delivery_log', 'delivery_receipt',
+        'quality_run'
     ];
     private_tables constant text[] := array[
-        'sync_state', 'channel_credential', 'channel_rate', 'api_key'
+        'sync_state', 'channel_credential', 'channel_rate', 'api_key', 'api_request'
     ];
 begin
     foreach table_name in array analyst_tables || private_tables loop
@@ -1349,12 +1459,12 @@ $$;
 grant select on tenant to leo_runtime;
 grant select on current_consent to leo_runtime, leo_dbt, leo_analyst;
 grant select, insert, update on
-cdp_profiles, suppression, sync_state, ingest_reject, campaign, message_template, agent_task,
-delivery_log, channel_credential, channel_rate, api_key
+cdp_profiles, suppression, sync_state, ingest_reject, campaign, message_template, event_rule,
+agent_task, delivery_log, channel_credential, channel_rate, api_key
 to leo_runtime;
 grant select, insert on
 consent, delivery_receipt, marketing_event, segment_snapshot, segment_snapshot_member,
-campaign_plan, quality_run
+campaign_plan, quality_run, api_request
 to leo_runtime;
 
 reset role;

@@ -61,6 +61,11 @@ values (
     %(t)s, deterministic_id('plan', %(t)s, 'r-1'), deterministic_id('campaign', %(t)s, 'tri-an'),
     'r-1', 'Gửi email', '{}', 'h', 'h', '[]', 'accepted', 'm', 1
 );
+insert into event_rule (tenant_id, event_type, campaign_id, plan_id)
+values (
+    %(t)s, 'cart_left', deterministic_id('campaign', %(t)s, 'tri-an'),
+    deterministic_id('plan', %(t)s, 'r-1')
+);
 insert into agent_task (tenant_id, task_id, event_id, profile_id, snapshot_id, campaign_id)
 select
     e.tenant_id, deterministic_id('task', e.tenant_id, e.event_id::text), e.event_id, e.profile_id,
@@ -90,6 +95,11 @@ select
 from delivery_log as d where d.tenant_id = %(t)s;
 insert into quality_run (tenant_id, suite, is_success, results) values (%(t)s, 's', true, '{}');
 insert into api_key (tenant_id, name, key_hash) values (%(t)s, 'k', sha256(%(t)s::bytea));
+insert into api_request (
+    tenant_id, endpoint, idempotency_key, request_sha256, status_code, response, api_key_id
+)
+select k.tenant_id, 'POST /snapshot/create', 'i-1', sha256('x'), 201, '{}', k.api_key_id
+from api_key as k where k.tenant_id = %(t)s;
 """
 
 
