@@ -26,7 +26,7 @@ AsyncCursor = psycopg.AsyncCursor[DictRow]
 _TENANT_ID = re.compile(r"^[a-z][a-z0-9_-]{1,39}$")
 # A server that is gone without a word (a cut cable, a lost machine) is given up after half a minute
 # instead of a quarter of an hour; until then nothing leaves and SIGTERM is not obeyed.
-_LIVENESS = {
+LIVENESS = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 4,
@@ -48,7 +48,7 @@ def connect(url: str, *, application_name: str = "leo", **options: Any) -> Conne
         autocommit=True,
         row_factory=dict_row,
         application_name=application_name,
-        **{**_LIVENESS, **options},
+        **{**LIVENESS, **options},
     )
 
 
@@ -61,7 +61,7 @@ async def connect_async(
         autocommit=True,
         row_factory=dict_row,
         application_name=application_name,
-        **{**_LIVENESS, **options},
+        **{**LIVENESS, **options},
     )
 
 

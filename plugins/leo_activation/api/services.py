@@ -1,0 +1,135 @@
+"""What the endpoints work with: connections, the gateway, Airflow, the time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import anyio
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, ConnectionPool
+
+from leo_activation.database import (
+    LIVENESS,
+    AsyncConnection,
+    AsyncCursor,
+    Connection,
+    tenant_transaction_async,
+)
+from leo_activation.decision.client import DecisionGateway
+
+if TYPE_CHECKING:
+    from leo_activation.api.airflow_runs import RunStarter
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Per process. What intake may hold of them is bounded by itself (event_intake.py).
+ASYNC_CONNECTIONS = 8
+SYNC_CONNECTIONS = 8
+# How long a request waits for a connection before it is told to come again.
+CONNECTION_SECONDS = 5.0
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class ApiServices:
+    """The connections and settings of one process; ``request.app.state.services``.
+
+    :param pool: asynchronous connections of the runtime role, autocommit, rows as dictionaries.
+    :param threads_pool: the same for functions that are not asynchronous.
+    :param secret_key: the installation's key: provider credentials, unsubscribe links.
+    :param gateway: compiles sentences; it is synchronous, so call it in a thread.
+    :param runs: starts DAG runs; ``None`` where no Airflow is configured.
+    :param workers: processes that share the keys' rate limits.
+    :param clock: the time now, with a zone.
+    """
+
+    pool: AsyncConnectionPool[AsyncConnection]
+    threads_pool: ConnectionPool[Connection]
+    secret_key: str
+    gateway: DecisionGateway | None = None
+    runs: RunStarter | None = None
+    workers: int = 1
+    clock: Callable[[], datetime] = _now
+    _threads: anyio.CapacityLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Allow as many threads as there are connections for them."""
+        self._threads = anyio.CapacityLimiter(SYNC_CONNECTIONS)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, tenant_id: str) -> AsyncIterator[AsyncCursor]:
+        """Run one transaction as one tenant.
+
+        :raises psycopg.OperationalError: there is no connection, or it was lost.
+        """
+        async with (
+            self.pool.connection() as connection,
+            tenant_transaction_async(connection, tenant_id) as cursor,
+        ):
+            yield cursor
+
+    async def run(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a function of the package in a thread, with a connection as its first argument.
+
+        :param function: must keep its work in tenant transactions.
+        """
+
+        def call() -> T:
+            with self.threads_pool.connection() as connection:
+                return function(connection, *args, **kwargs)
+
+        return await anyio.to_thread.run_sync(call, limiter=self._threads)
+
+    async def open(self) -> None:
+        """Start connecting; a server that is down now is connected to when it is back."""
+        await self.pool.open(wait=False)
+        self.threads_pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.pool.close()
+        await anyio.to_thread.run_sync(self.threads_pool.close)
+
+
+def make_services(database_url: str, secret_key: str, **others: Any) -> ApiServices:
+    """Return services around a database; nothing is connected before :meth:`ApiServices.open`.
+
+    :param database_url: of the application's role, which is subject to row level security.
+    :param others: further fields of :class:`ApiServices`.
+    """
+    settings = {
+        "autocommit": True,
+        "row_factory": dict_row,
+        "application_name": "leo api",
+        **LIVENESS,
+    }
+    pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+        database_url,
+        kwargs=settings,
+        min_size=1,
+        max_size=ASYNC_CONNECTIONS,
+        timeout=CONNECTION_SECONDS,
+        # A connection that died while it was idle is replaced before anybody works with it.
+        check=AsyncConnectionPool.check_connection,
+        open=False,
+    )
+    threads_pool: ConnectionPool[Connection] = ConnectionPool(
+        database_url,
+        kwargs=settings,
+        min_size=1,
+        max_size=SYNC_CONNECTIONS,
+        timeout=CONNECTION_SECONDS,
+        check=ConnectionPool.check_connection,
+        open=False,
+    )
+    return ApiServices(pool, threads_pool, secret_key, **others)
