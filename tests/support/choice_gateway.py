@@ -24,11 +24,15 @@ from leo_activation.decision.catalogue import parse_catalogue
 from leo_activation.decision.parser import Call, render_calls
 from leo_activation.decision.toolset import ToolSpec
 
+# What a full gateway asks for, in seconds: more than the first pause, less than the second.
+RETRY_AFTER = "5"
 # Answers that do not depend on the request.
 PREPARED = {
     "full": (429, '{"title": "as many requests as allowed are waiting already"}'),
     "error": (500, "Internal Server Error"),
     "refuse": (422, '{"detail": "the catalogue has no channels"}'),
+    "malformed": (400, '{"detail": "the catalogue has no channels"}'),
+    "large": (413, '{"detail": "the catalogue has no channels"}'),
     "html": (200, "<html>"),
     "list": (200, "[]"),
     "empty": (200, "{}"),
@@ -127,6 +131,8 @@ class Handler(BaseHTTPRequestHandler):
         body = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if status == 429:
+            self.send_header("Retry-After", RETRY_AFTER)
         self.end_headers()
         self.wfile.write(body[: len(body) // 2] if cut else body)
         self.wfile.flush()

@@ -24,6 +24,8 @@ import httpx
 from leo_activation.channels.base import AddressError
 from leo_activation.channels.registry import spec_of
 from leo_activation.decision.catalogue import Attribute, Catalogue
+from leo_activation.decision.choose_prompt import REACHABLE
+from leo_activation.decision.client import REFUSED, asked_to_wait
 from leo_activation.decision.interpreter import day_of
 from leo_activation.decision.mentions import Mentions, plain_words
 from leo_activation.decision.parser import Call, plan_from_document
@@ -36,7 +38,6 @@ from leo_activation.errors import ConfigurationError, DecisionError
 from leo_activation.paths import PROMPTS_FOLDER
 
 RULES_FILE = "choose.v1.json"
-REACHABLE = "reachable"
 # As many looks as are decided within the timeout on one slow core.
 CHUNK = 32
 # For the whole answer; a single silence may last half as long.
@@ -208,7 +209,15 @@ def look_of(shown: Mapping[str, Any]) -> str:
 
 
 class GatewayFailedError(DecisionError):
-    """The gateway gave no usable answer to one request."""
+    """The gateway gave no usable answer to one request.
+
+    :param wait_seconds: how long it asks to be left alone.
+    """
+
+    def __init__(self, message: str, wait_seconds: float = 0.0) -> None:
+        """Keep what it asks for."""
+        self.wait_seconds = wait_seconds
+        super().__init__(message)
 
 
 class ChoiceRefusedError(DecisionError):
@@ -298,18 +307,22 @@ class HttpChoices:
             "catalogue": catalogue.to_document(),
             "profiles": [{"id": look, "facts": facts} for look, facts in looks.items()],
         }
+        wait = 0.0
         try:
-            status, text = self._post(body)
-            if status == 422:
+            status, text, wait = self._post(body)
+            if status in REFUSED:
                 raise ChoiceRefusedError(f"the gateway refused the request: {text[:300]}")
             if status != 200:
                 raise ValueError(f"HTTP {status} {text[:100]!r}")
             return read_answer(ToolSpec(catalogue), looks, json.loads(text))
         except (httpx.HTTPError, ValueError, RecursionError) as error:
-            raise GatewayFailedError(f"{type(error).__name__}: {error}"[:300]) from error
+            raise GatewayFailedError(f"{type(error).__name__}: {error}"[:300], wait) from error
 
-    def _post(self, body: Mapping[str, Any]) -> tuple[int, str]:
-        """Return status and text of the answer, given up when it drips in for too long."""
+    def _post(self, body: Mapping[str, Any]) -> tuple[int, str, float]:
+        """Return status and text of the answer, and how long it asks to wait.
+
+        An answer that drips in for too long is given up.
+        """
         deadline = self.clock() + self.timeout
         received = bytearray()
         with self._client.stream("POST", f"{self.url}/v1/decisions", json=body) as response:
@@ -317,7 +330,8 @@ class HttpChoices:
                 received += piece
                 if self.clock() > deadline:
                     raise httpx.ReadTimeout(f"the answer took longer than {self.timeout:g} s")
-        return response.status_code, received.decode("utf-8", errors="replace")
+        text = received.decode("utf-8", errors="replace")
+        return response.status_code, text, asked_to_wait(response)
 
 
 def read_answer(spec: ToolSpec, looks: Mapping[str, Any], document: Any) -> ChoiceAnswer:

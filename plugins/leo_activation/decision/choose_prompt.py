@@ -7,10 +7,9 @@ from typing import Any
 
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.parser import CONTROL
+from leo_activation.decision.summary import UNKNOWN
 
-# As decision.choose writes them. It is not imported here: it brings all channels with it, half a
-# second at every start of the gateway.
-REACHABLE, UNKNOWN = "reachable", "unknown"
+REACHABLE = "reachable"
 _LONGEST_VALUE = 60
 
 

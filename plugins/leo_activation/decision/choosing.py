@@ -52,6 +52,8 @@ class Chooser:
     gateway: ChoiceGateway
     sleep: Callable[[float], None] = time.sleep
     known: dict[str, Choice] = field(default_factory=dict)
+    # What the gateway said with its last refusal.
+    asked_to_wait: float = field(default=0.0, init=False)
 
     def decide(self, first: int, last: int) -> DecideReport:
         """Decide for a range of members, both ends included, until none of them waits."""
@@ -103,7 +105,7 @@ class Chooser:
             total = report + (total or DecideReport())
             if not again:
                 return total
-            self.sleep(PAUSES[min(again, len(PAUSES)) - 1])
+            self.sleep(max(PAUSES[min(again, len(PAUSES)) - 1], self.asked_to_wait))
 
     def _attempt(
         self,
@@ -146,6 +148,7 @@ class Chooser:
 
     def _ask(self, looks: Mapping[str, Mapping[str, Any]]) -> tuple[ChoiceAnswer, bool]:
         """Ask the gateway once; return its answer, and whether asking again is of no use."""
+        self.asked_to_wait = 0.0
         if not looks:
             return ChoiceAnswer({}), False
         try:
@@ -153,6 +156,7 @@ class Chooser:
                 self.evaluator.instruction, self.evaluator.catalogue, looks
             )
         except GatewayFailedError as error:
+            self.asked_to_wait = error.wait_seconds
             return ChoiceAnswer({}, dict.fromkeys(looks, str(error))), False
         except ChoiceRefusedError as error:
             return ChoiceAnswer({}, dict.fromkeys(looks, str(error))), True

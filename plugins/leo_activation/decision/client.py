@@ -21,7 +21,7 @@ PAUSES = (3.0, 12.0)
 TIMEOUT_SECONDS = 30.0
 _LONGEST_WAIT_SECONDS = 30.0
 # The request itself is at fault; anything else may be better next time.
-_REFUSED = frozenset({400, 413, 422})
+REFUSED = frozenset({400, 413, 422})
 
 
 class GatewayRefusedError(DecisionError):
@@ -100,7 +100,7 @@ class GatewayClient:
                 pause = PAUSES[min(attempt, len(PAUSES)) - 1]
                 try:
                     response = client.post(f"{self.url}/v1/decisions", json=body)
-                    pause = max(pause, _asked_to_wait(response))
+                    pause = max(pause, asked_to_wait(response))
                     document = _document(response)
                     verdict, reason, plan = _believe(spec, document)
                     return GatewayAnswer(verdict, reason, plan, document, attempt, errors)
@@ -113,7 +113,7 @@ class GatewayClient:
         raise GatewayUnavailableError(self.url, errors)
 
 
-def _asked_to_wait(response: httpx.Response) -> float:
+def asked_to_wait(response: httpx.Response) -> float:
     """Return for how many seconds the gateway asks to be left alone, within reason."""
     told = response.headers.get("retry-after", "")
     return min(float(told), _LONGEST_WAIT_SECONDS) if told.isdigit() else 0.0
@@ -124,7 +124,7 @@ def _document(response: httpx.Response) -> dict[str, Any]:
 
     :raises ValueError: when the answer is of another shape.
     """
-    if response.status_code in _REFUSED:
+    if response.status_code in REFUSED:
         raise GatewayRefusedError(f"the gateway refused the request: {response.text[:300]}")
     if response.status_code != 200:
         raise ValueError(f"HTTP {response.status_code} {response.text[:100]!r}")

@@ -15,13 +15,13 @@ from leo_activation.database import Connection, connect, tenant_transaction
 from leo_activation.decision.catalogue import Catalogue, parse_catalogue
 from leo_activation.decision.choose import (
     CHUNK,
-    REACHABLE,
     Choice,
     ChoiceGateway,
     ChoiceRefusedError,
     GatewayFailedError,
     look_of,
 )
+from leo_activation.decision.choose_prompt import REACHABLE
 from leo_activation.decision.client import (
     DecisionGateway,
     GatewayRefusedError,
