@@ -1,4 +1,9 @@
 -- The ledger of deliveries: from the wish to send, through the claim, to the outcome.
+--
+-- Work is done over a snapshot, or over what events have set off for a campaign, which belongs to
+-- no snapshot. Conditions on the snapshot of a delivery (d) or a task (t) stand here for both:
+-- delivery/scope.py reads "no snapshot, and this campaign" where events are meant, so that each has
+-- a plan of its own, by index.
 
 -- name: channel_providers
 -- Which provider a tenant has chosen for each channel.
@@ -29,11 +34,16 @@ named as (
             coalesce(p.channel, 'none'), p.step::text
         ) as delivery_id,
         case
-            when p.channel is not null then
-                deterministic_id(
+            when p.channel is null then null
+            when %(snapshot_id)s::uuid is null
+                then deterministic_id(
                     'message', %(tenant_id)s, %(campaign_id)s::uuid::text, p.profile_id::text,
-                    p.channel, p.step::text
+                    p.channel, p.step::text, p.event_id::text
                 )
+            else deterministic_id(
+                'message', %(tenant_id)s, %(campaign_id)s::uuid::text, p.profile_id::text,
+                p.channel, p.step::text
+            )
         end as message_key
     from planned as p
 ),
@@ -81,7 +91,7 @@ queued as (
         expires_at
     )
     select
-        %(tenant_id)s, f.delivery_id, f.event_id, f.profile_id, f.task_id, %(snapshot_id)s,
+        %(tenant_id)s, f.delivery_id, f.event_id, f.profile_id, f.task_id, %(snapshot_id)s::uuid,
         %(campaign_id)s, f.step, f.channel, f.template_id, f.params, f.message_key, 'queued',
         f.address, f.planned_at, f.expires_at
     from fresh as f
@@ -97,7 +107,7 @@ skipped as (
         channel, template_id, params, message_key, delivery_status, skip_reason, address
     )
     select
-        %(tenant_id)s, f.delivery_id, f.event_id, f.profile_id, f.task_id, %(snapshot_id)s,
+        %(tenant_id)s, f.delivery_id, f.event_id, f.profile_id, f.task_id, %(snapshot_id)s::uuid,
         %(campaign_id)s, f.step, f.channel, f.template_id, f.params, f.message_key, 'skipped',
         coalesce(f.reason, 'already_sent'), f.address
     from fresh as f
@@ -116,8 +126,38 @@ from skipped as s
 group by s.skip_reason;
 
 -- name: complete_tasks
--- A task is done when nothing of it can still be sent. Ordered locks: two workers that finish at
--- the same time wait for each other instead of deadlocking.
+-- Those of these tasks of which nothing can still be sent. Ordered locks: two workers that finish
+-- at the same time wait for each other instead of deadlocking.
+with done as (
+    select t.task_id
+    from agent_task as t
+    where
+        t.tenant_id = %(tenant_id)s
+        and t.task_id = any(%(task_ids)s::uuid[])
+        and t.status in ('decided', 'dispatching', 'waiting')
+        and exists (
+            select from delivery_log as d
+            where d.tenant_id = t.tenant_id and d.task_id = t.task_id
+        )
+        and not exists (
+            select from delivery_log as d
+            where
+                d.tenant_id = t.tenant_id
+                and d.task_id = t.task_id
+                and d.delivery_status in ('queued', 'sending', 'retry')
+        )
+    order by t.task_id
+    for no key update
+)
+
+update agent_task as t
+set status = 'completed'
+from done
+where t.tenant_id = %(tenant_id)s and t.task_id = done.task_id;
+
+-- name: complete_finished
+-- The same for every task: of two workers that settle the last two messages of a task at the same
+-- time, neither sees the other's.
 with done as (
     select t.task_id
     from agent_task as t
@@ -125,7 +165,6 @@ with done as (
         t.tenant_id = %(tenant_id)s
         and t.snapshot_id = %(snapshot_id)s
         and t.status in ('decided', 'dispatching', 'waiting')
-        and (%(task_ids)s::uuid[] is null or t.task_id = any(%(task_ids)s::uuid[]))
         and exists (
             select from delivery_log as d
             where d.tenant_id = t.tenant_id and d.task_id = t.task_id
@@ -173,11 +212,19 @@ select
         ),
         '{}'
     ) as paused_templates
-from segment_snapshot as s
-inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
-inner join tenant as t on s.tenant_id = t.tenant_id
-left join channel_credential as k on s.tenant_id = k.tenant_id and k.channel = %(channel)s
-where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s;
+from campaign as c
+inner join tenant as t on c.tenant_id = t.tenant_id
+left join channel_credential as k on c.tenant_id = k.tenant_id and k.channel = %(channel)s
+where
+    c.tenant_id = %(tenant_id)s
+    and c.campaign_id = coalesce(
+        %(campaign_id)s::uuid,
+        (
+            select s.campaign_id
+            from segment_snapshot as s
+            where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s::uuid
+        )
+    );
 
 -- name: lock_rate
 -- The dispatchers of one account take turns in asking how much its provider still takes.
@@ -225,12 +272,13 @@ where
 -- unknown outcome tried again moves to the new attempt: its own end is open. The locked rows come
 -- first, and the facts of each by themselves; "(select ...)" hides the snapshot's id from the
 -- planner: of one frozen a minute ago the statistics know only that it has no members, and a join
--- would read all of them for each row.
+-- would read all of them for each row. Whom an event chose is no member: their facts stand with the
+-- task.
 with
 locked as materialized (
     select
-        d.delivery_id, d.profile_id, d.campaign_id, d.template_id, d.channel, d.address,
-        d.expires_at, d.not_before
+        d.delivery_id, d.profile_id, d.task_id, d.campaign_id, d.template_id, d.channel,
+        d.address, d.expires_at, d.not_before
     from delivery_log as d
     where d.tenant_id = %(tenant_id)s and d.delivery_id = any(%(delivery_ids)s::uuid[])
 ),
@@ -242,13 +290,20 @@ due as materialized (
         c.quiet_hours,
         t.settings,
         m.provider_template ->> 'tag' as template_tag,
-        (
-            select s.facts
-            from segment_snapshot_member as s
-            where
-                s.tenant_id = %(tenant_id)s
-                and s.snapshot_id = (select %(snapshot_id)s::uuid)
-                and s.profile_id = l.profile_id
+        coalesce(
+            (
+                select s.facts
+                from segment_snapshot_member as s
+                where
+                    s.tenant_id = %(tenant_id)s
+                    and s.snapshot_id = (select %(snapshot_id)s::uuid)
+                    and s.profile_id = l.profile_id
+            ),
+            (
+                select a.facts
+                from agent_task as a
+                where a.tenant_id = %(tenant_id)s and a.task_id = l.task_id
+            )
         ) as facts
     from locked as l
     inner join campaign as c on c.tenant_id = %(tenant_id)s and l.campaign_id = c.campaign_id
@@ -439,8 +494,7 @@ with silent as (
         d.tenant_id = %(tenant_id)s
         and d.delivery_status = 'sending'
         and d.lease_until < %(now)s
-        and (%(snapshot_id)s::uuid is null or d.snapshot_id = %(snapshot_id)s::uuid)
-        and (%(channel)s::text is null or d.channel = %(channel)s::text)
+        and (%(is_everywhere)s or (d.channel = %(channel)s and d.snapshot_id = %(snapshot_id)s))
     for no key update skip locked
 )
 
@@ -459,7 +513,7 @@ set
     )
 from silent
 where d.tenant_id = %(tenant_id)s and d.delivery_id = silent.delivery_id
-returning d.delivery_id;
+returning d.delivery_id, d.task_id;
 
 -- name: release_claims
 -- A claim whose commit was answered into a broken connection: the worker never saw these rows.
@@ -490,16 +544,23 @@ where
 -- its way, or at hand, when a person cancelled.
 update delivery_log as d
 set delivery_status = 'skipped', skip_reason = 'campaign_cancelled'
-from segment_snapshot as s
-inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
+from campaign as c
 where
-    s.tenant_id = %(tenant_id)s
-    and s.snapshot_id = %(snapshot_id)s
+    c.tenant_id = %(tenant_id)s
+    and c.campaign_id = coalesce(
+        %(campaign_id)s::uuid,
+        (
+            select s.campaign_id
+            from segment_snapshot as s
+            where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s::uuid
+        )
+    )
     and c.status = 'cancelled'
     and d.tenant_id = %(tenant_id)s
     and d.snapshot_id = %(snapshot_id)s
     and d.channel = %(channel)s
-    and d.delivery_status in ('queued', 'retry');
+    and d.delivery_status in ('queued', 'retry')
+returning d.task_id;
 
 -- name: suppress_addresses
 -- An address that bounced for good or blocked us gets nothing more on this channel; one that cannot
@@ -594,10 +655,18 @@ hours as (
             when c.quiet_hours = 'hold'
                 then quiet_until(t.settings, %(channel)s, c.is_advertising, %(now)s)
         end as held_until
-    from segment_snapshot as s
-    inner join campaign as c on s.tenant_id = c.tenant_id and s.campaign_id = c.campaign_id
-    inner join tenant as t on s.tenant_id = t.tenant_id
-    where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s
+    from campaign as c
+    inner join tenant as t on c.tenant_id = t.tenant_id
+    where
+        c.tenant_id = %(tenant_id)s
+        and c.campaign_id = coalesce(
+            %(campaign_id)s::uuid,
+            (
+                select s.campaign_id
+                from segment_snapshot as s
+                where s.tenant_id = %(tenant_id)s and s.snapshot_id = %(snapshot_id)s::uuid
+            )
+        )
 )
 
 select
@@ -625,6 +694,31 @@ from delivery_log as d
 where d.tenant_id = %(tenant_id)s and d.snapshot_id = %(snapshot_id)s and d.channel = %(channel)s
 group by d.delivery_status, coalesce(d.skip_reason, d.error_class)
 order by d.delivery_status, coalesce(d.skip_reason, d.error_class);
+
+-- name: open_totals
+-- What is still to be sent of what events have set off, which has no end: all of it would be the
+-- whole past.
+select
+    d.delivery_status::text as status, d.error_class as reason, count(*) as row_count
+from delivery_log as d
+where
+    d.tenant_id = %(tenant_id)s
+    and d.snapshot_id is null
+    and d.campaign_id = %(campaign_id)s
+    and d.channel = %(channel)s
+    and d.delivery_status in ('queued', 'retry')
+group by d.delivery_status, d.error_class
+union all
+select d.delivery_status::text as status, d.error_class as reason, count(*) as row_count
+from delivery_log as d
+where
+    d.tenant_id = %(tenant_id)s
+    and d.snapshot_id is null
+    and d.campaign_id = %(campaign_id)s
+    and d.channel = %(channel)s
+    and d.delivery_status = 'sending'
+group by d.delivery_status, d.error_class
+order by status, reason;
 
 -- name: active_templates
 -- What messages of a channel may be written with.

@@ -122,7 +122,7 @@ where
         or (m.delivered_at, m.read_at, m.bounced_at)
         is distinct from (d.delivered_at, d.read_at, d.bounced_at)
     )
-returning d.task_id, d.snapshot_id, m.status_before::text as status_before, m.is_settled;
+returning d.task_id, m.status_before::text as status_before, m.is_settled;
 
 -- name: suppress
 -- Stops addresses. A permanent entry is never weakened, a temporary one is extended. A customer's
@@ -387,15 +387,13 @@ left join lateral (
 where (latest.decision, latest.source) is distinct from ('refused', 'unsubscribe')
 returning profile_id;
 
--- name: runs_of
--- The runs that some messages belong to.
-select distinct d.snapshot_id
+-- name: scopes_of
+-- The runs that some messages belong to, or the campaigns whose events set them off.
+select distinct
+    d.snapshot_id, case when d.snapshot_id is null then d.campaign_id end as campaign_id
 from delivery_log as d
-where
-    d.tenant_id = %(tenant_id)s
-    and d.delivery_id = any(%(delivery_ids)s)
-    and d.snapshot_id is not null
-order by d.snapshot_id;
+where d.tenant_id = %(tenant_id)s and d.delivery_id = any(%(delivery_ids)s)
+order by d.snapshot_id, campaign_id;
 
 -- name: to_look_up
 -- What a provider is asked about: outcomes nobody knows, and messages that are sent and not yet

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from leo_activation.database import Connection, tenant_transaction
+from leo_activation.delivery.scope import complete_finished
 from leo_activation.errors import LeoError
 from leo_activation.queries import load_queries
 
@@ -26,5 +27,5 @@ def withdraw_campaign(
     with tenant_transaction(connection, tenant_id) as cursor:
         cursor.execute(load_queries("campaign").withdraw_queued, {**wanted, "reason": reason})
         withdrawn = cursor.rowcount
-        cursor.execute(load_queries("delivery").complete_tasks, {**wanted, "task_ids": None})
+        complete_finished(cursor, tenant_id, snapshot_id)
     return withdrawn

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from uuid import UUID
 
 import psycopg
 import pytest
 
 from leo_activation.database import Connection, connect
+from leo_activation.delivery.scope import Triggered, scope_queries
 from leo_activation.paths import SQL_FOLDER
 from leo_activation.queries import load_queries
 from tests.conftest import NewDatabase
@@ -36,10 +38,24 @@ def numbered(statement: str) -> str:
     return text.replace("%%", "%") if names else text
 
 
-@pytest.mark.parametrize("noun", NOUNS)
+QUERIES = {noun: load_queries(noun) for noun in NOUNS}
+QUERIES["delivery over events"] = scope_queries(Triggered(UUID(int=0)))
+
+
+def test_the_ledger_of_events_never_asks_for_a_snapshot() -> None:
+    ours, theirs = QUERIES["delivery"].statements, QUERIES["delivery over events"].statements
+    changed = {name for name in ours if ours[name] != theirs[name]}
+    assert changed == {
+        "complete_finished", "lock_batch", "expire_leases", "release_claims", "skip_cancelled",
+        "next_due", "channel_totals",
+    }  # fmt: skip
+    assert not [name for name in changed if re.search(r"\b[dt]\.snapshot_id = ", theirs[name])]
+
+
+@pytest.mark.parametrize("noun", QUERIES)
 def test_every_query_prepares(connection: Connection, noun: str) -> None:
     with connection.transaction(force_rollback=True):
-        for name, statement in load_queries(noun).statements.items():
+        for name, statement in QUERIES[noun].statements.items():
             text = numbered(statement)
             result = connection.pgconn.prepare(b"", text.encode())
             said = result.error_message.decode()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from leo_activation.database import Connection, Cursor, tenant_transaction
+from leo_activation.delivery.scope import Triggered, complete_finished
 from leo_activation.errors import LeoError
 from leo_activation.queries import load_queries
 
@@ -117,15 +118,14 @@ def cancel_campaign(connection: Connection, *, tenant_id: str, code: str) -> int
     :raises ControlError: there is no such campaign.
     """
     with tenant_transaction(connection, tenant_id) as cursor:
-        keys = {"tenant_id": tenant_id, "campaign_id": _campaign(cursor, tenant_id, code)[0]}
+        campaign_id = _campaign(cursor, tenant_id, code)[0]
+        keys = {"tenant_id": tenant_id, "campaign_id": campaign_id}
         cursor.execute(SQL.set_campaign_status, {**keys, "status": "cancelled"})
         cursor.execute(SQL.skip_waiting, keys)
         skipped = cursor.rowcount
-        for run in cursor.execute(SQL.snapshots_of_campaign, keys).fetchall():
-            cursor.execute(
-                load_queries("delivery").complete_tasks,
-                {"tenant_id": tenant_id, "snapshot_id": run["snapshot_id"], "task_ids": None},
-            )
+        runs = cursor.execute(SQL.snapshots_of_campaign, keys).fetchall()
+        for scope in (*[run["snapshot_id"] for run in runs], Triggered(campaign_id)):
+            complete_finished(cursor, tenant_id, scope)
     return skipped
 
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import psycopg
 
@@ -42,6 +41,7 @@ from leo_activation.delivery.ledger import (
     Ledger,
 )
 from leo_activation.delivery.retry import RetryPolicy, settle
+from leo_activation.delivery.scope import Scope
 from leo_activation.delivery.templates import message_context, render
 from leo_activation.delivery.token_renewal import make_renewer
 from leo_activation.delivery.unsubscribe import UnsubscribeLinks
@@ -51,7 +51,6 @@ log = logging.getLogger(__name__)
 
 _RECONNECT_SECONDS = 0.5
 _POLL_SECONDS = 1.0
-_FOLLOW_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,8 @@ class DispatchOptions:
     :param patience_seconds: wait this long in the process for a retry or a foreign lease; what is
         due later is left for the next run.
     :param follow: go on waiting for new messages until asked to stop.
+    :param follow_seconds: look for them so often.
+    :param idle_seconds: stop following when there was nothing to do for so long; None for never.
     :param retry: how patiently a refused message is tried again.
     """
 
@@ -74,6 +75,8 @@ class DispatchOptions:
     flush_seconds: float = 0.05
     patience_seconds: float = 75.0
     follow: bool = False
+    follow_seconds: float = 0.1
+    idle_seconds: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
@@ -102,6 +105,38 @@ class DispatchReport:
         return not self.totals.keys() & {"queued", "sending", "retry"}
 
 
+class Remote:
+    """Reaches a dispatcher that runs in the same event loop.
+
+    A process that runs several handles signals itself: a dispatcher with a remote leaves them alone.
+    """
+
+    def __init__(self) -> None:
+        """Start without a dispatcher."""
+        self._dispatcher: Dispatcher | None = None
+        self._stopped: str | None = None
+
+    def hand(self, dispatcher: Dispatcher) -> None:
+        """Take charge of a dispatcher that is about to run."""
+        self._dispatcher = dispatcher
+        if self._stopped is not None:
+            dispatcher.stop(self._stopped)
+
+    def nudge(self) -> None:
+        """Tell it that there are new messages: it need not wait until it looks again."""
+        if self._dispatcher is not None:
+            self._dispatcher.nudge()
+
+    def stop(self, reason: str) -> None:
+        """Let it claim no more, finish what is on its way, and end.
+
+        :param reason: goes into the report.
+        """
+        self._stopped = reason
+        if self._dispatcher is not None:
+            self._dispatcher.stop(reason)
+
+
 def utc_now() -> datetime:
     """Return the current time."""
     return datetime.now(UTC)
@@ -110,7 +145,7 @@ def utc_now() -> datetime:
 def dispatch_channel(
     database_url: str,
     tenant_id: str,
-    snapshot_id: UUID,
+    scope: Scope,
     channel: str,
     worker_id: str,
     secret_key: str,
@@ -122,6 +157,7 @@ def dispatch_channel(
     """Send what a snapshot has queued on one channel. Running it again is always safe.
 
     :param database_url: libpq URL of the runtime role.
+    :param scope: the snapshot, or the campaign whose events set the messages off.
     :param worker_id: name of this worker; made unique with the start time.
     :param secret_key: decrypts the channel's credential and signs unsubscribe links.
     :param clock: tells the time of the ledger.
@@ -134,7 +170,7 @@ def dispatch_channel(
         dispatch_channel_async(
             database_url,
             tenant_id,
-            snapshot_id,
+            scope,
             channel,
             worker_id,
             secret_key,
@@ -148,7 +184,7 @@ def dispatch_channel(
 async def dispatch_channel_async(
     database_url: str,
     tenant_id: str,
-    snapshot_id: UUID,
+    scope: Scope,
     channel: str,
     worker_id: str,
     secret_key: str,
@@ -156,8 +192,12 @@ async def dispatch_channel_async(
     options: DispatchOptions | None = None,
     clock: Callable[[], datetime] = utc_now,
     uniform: Callable[[], float] = random.random,
+    remote: Remote | None = None,
 ) -> DispatchReport:
-    """Do the work of :func:`dispatch_channel` in a running event loop."""
+    """Do the work of :func:`dispatch_channel` in a running event loop.
+
+    :param remote: by which the caller reaches the dispatcher while it runs.
+    """
     options = options or DispatchOptions()
     unique_id = f"{worker_id}@{clock().isoformat(timespec='microseconds')}"
     try:
@@ -170,12 +210,12 @@ async def dispatch_channel_async(
         connection,
         database_url,
         tenant_id=tenant_id,
-        snapshot_id=snapshot_id,
+        scope=scope,
         channel=channel,
         worker_id=unique_id,
     )
     try:
-        return await _dispatch(ledger, database_url, secret_key, options, clock, uniform)
+        return await _dispatch(ledger, database_url, secret_key, options, clock, uniform, remote)
     except psycopg.Error as error:
         raise LedgerError(
             f"the ledger of tenant {tenant_id!r} cannot be written ({type(error).__name__}: "
@@ -193,6 +233,7 @@ async def _dispatch(
     options: DispatchOptions,
     clock: Callable[[], datetime],
     uniform: Callable[[], float],
+    remote: Remote | None,
 ) -> DispatchReport:
     if options.lease_seconds <= options.send_timeout_seconds:
         raise ConfigurationError(
@@ -214,7 +255,12 @@ async def _dispatch(
     provider = open_channel(credential, tools)
     options = replace(options, concurrency=concurrency)
     try:
-        return await Dispatcher(ledger, provider, composer, options, clock, uniform).run()
+        dispatcher = Dispatcher(ledger, provider, composer, options, clock, uniform)
+        if remote is None:
+            with dispatcher.stop_on_signal():
+                return await dispatcher.run()
+        remote.hand(dispatcher)
+        return await dispatcher.run()
     finally:
         await provider.close()
 
@@ -280,7 +326,7 @@ class Composer:
 
 
 class Dispatcher:
-    """One run over one snapshot and channel.
+    """One run over one channel of a snapshot, or of the events of a campaign.
 
     :param ledger: where messages come from and outcomes go to.
     :param provider: where messages go.
@@ -310,6 +356,7 @@ class Dispatcher:
         self._in_flight = 0
         self._wake = asyncio.Event()
         self._concurrency = options.concurrency or 1
+        self._busy_at = time.monotonic()
         # When the provider's documented rate, or the law's hours, let the next message leave.
         self._held_until: datetime | None = None
         # Set when nothing more may leave, with the reason.
@@ -326,8 +373,7 @@ class Dispatcher:
         started = time.monotonic()
         senders = [asyncio.create_task(self._send_forever()) for _ in range(self._concurrency)]
         try:
-            with self._stop_on_signal():
-                await self._drive_or_rescue()
+            await self._drive_or_rescue()
         finally:
             for sender in senders:
                 sender.cancel()
@@ -373,7 +419,7 @@ class Dispatcher:
                 return
 
     @contextmanager
-    def _stop_on_signal(self) -> Iterator[None]:
+    def stop_on_signal(self) -> Iterator[None]:
         """Drain on SIGTERM: claim no more, finish what is on its way, write it down."""
         loop = asyncio.get_running_loop()
         before = signal.getsignal(signal.SIGTERM)
@@ -397,6 +443,10 @@ class Dispatcher:
         self._stopped = self._stopped or reason
         self._wake.set()
 
+    def nudge(self) -> None:
+        """Look for new messages now."""
+        self._wake.set()
+
     async def _drive(self) -> None:
         await self._ledger.expire_leases(self._clock())
         while not self._drained:
@@ -408,6 +458,8 @@ class Dispatcher:
                 await self._doze(self._options.flush_seconds)
             elif self._stopped is not None or not await self._wait_for_more():
                 self._drained = True
+            if busy:
+                self._busy_at = time.monotonic()
 
     async def _doze(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -420,7 +472,11 @@ class Dispatcher:
         now = self._clock()
         due = (await self._ledger.next_due(now)).at
         if self._options.follow:
-            await self._doze(_FOLLOW_SECONDS)
+            idle = time.monotonic() - self._busy_at
+            if self._options.idle_seconds is not None and idle > self._options.idle_seconds:
+                return False
+            soon = (due - now).total_seconds() if due else self._options.follow_seconds
+            await self._doze(min(max(soon, 0.0), self._options.follow_seconds))
         elif due is None or (due - now).total_seconds() > self._options.patience_seconds:
             return False
         else:

@@ -204,15 +204,10 @@ def settle_by_receipts(cursor: Cursor, tenant_id: str, delivery_ids: Sequence[UU
         for row in cursor.fetchall()
         if row["is_settled"] and row["status_before"] in ("unknown", "retry")
     ]
-    tasks: dict[UUID, list[UUID]] = {}
-    for row in settled:
-        if row["snapshot_id"] is not None:
-            tasks.setdefault(row["snapshot_id"], []).append(row["task_id"])
-    for snapshot_id, task_ids in sorted(tasks.items()):
-        cursor.execute(
-            load_queries("delivery").complete_tasks,
-            {"tenant_id": tenant_id, "snapshot_id": snapshot_id, "task_ids": task_ids},
-        )
+    cursor.execute(
+        load_queries("delivery").complete_tasks,
+        {"tenant_id": tenant_id, "task_ids": [row["task_id"] for row in settled]},
+    )
     return len(settled)
 
 

@@ -40,6 +40,7 @@ from leo_activation.database import (
 from leo_activation.delivery.credentials import load_credential
 from leo_activation.delivery.feedback import PROOFS
 from leo_activation.delivery.retry import Settlement
+from leo_activation.delivery.scope import Scope, Triggered, scope_keys, scope_queries
 from leo_activation.delivery.templates import MessageTemplate
 from leo_activation.errors import ConfigurationError
 from leo_activation.queries import load_queries
@@ -106,7 +107,7 @@ def enqueue(
     *,
     tenant_id: str,
     campaign_id: UUID,
-    snapshot_id: UUID,
+    snapshot_id: UUID | None,
     sends: Sequence[PlannedSend],
     skips: Sequence[PlannedSkip],
     now: datetime | None = None,
@@ -118,6 +119,7 @@ def enqueue(
     again changes nothing.
 
     :param cursor: inside the tenant's transaction that also stores the decisions.
+    :param snapshot_id: none for what events set off: then a message is one per event.
     :param now: the time by which messages are judged; the current time when None.
     :raises ConfigurationError: a send names a channel that does not exist.
     """
@@ -143,10 +145,7 @@ def enqueue(
             skipped[row["reason"]] = row["row_count"]
     existing = len(rows) - queued - sum(skipped.values())
     task_ids = [s.task_id for s in sends] + [s.task_id for s in skips]
-    cursor.execute(
-        SQL.complete_tasks,
-        {"tenant_id": tenant_id, "snapshot_id": snapshot_id, "task_ids": task_ids},
-    )
+    cursor.execute(SQL.complete_tasks, {"tenant_id": tenant_id, "task_ids": task_ids})
     return EnqueueReport(queued, skipped, existing)
 
 
@@ -208,6 +207,7 @@ class Claim:
 
     delivery_id: UUID
     profile_id: UUID
+    task_id: UUID
     template_id: str
     params: Mapping[str, str]
     address: str
@@ -334,10 +334,14 @@ class Equipment:
 
 
 class Ledger:
-    """One worker's view of one snapshot and channel.
+    """One worker's view of one channel of a snapshot, or of what events set off for a campaign.
+
+    The tasks of a snapshot are completed when its dispatch ends. What events set off has no end:
+    its tasks are completed together with their last message.
 
     :param connection: asynchronous, autocommit, of the runtime role.
     :param database_url: where to connect again when it is lost.
+    :param scope: the snapshot's id, or the campaign of the events.
     :param worker_id: unique to this process; it marks what the worker holds.
     """
 
@@ -347,7 +351,7 @@ class Ledger:
         database_url: str,
         *,
         tenant_id: str,
-        snapshot_id: UUID,
+        scope: Scope,
         channel: str,
         worker_id: str,
     ) -> None:
@@ -355,13 +359,15 @@ class Ledger:
         self.connection = connection
         self._database_url = database_url
         self.tenant_id = tenant_id
+        self.scope = scope
         self.channel = channel
         self.worker_id = worker_id
         self.spec = spec_of(channel)
         self.rate_per_second = 0.0
+        self._sql = scope_queries(scope)
         self._keys: dict[str, Any] = {
             "tenant_id": tenant_id,
-            "snapshot_id": snapshot_id,
+            **scope_keys(scope),
             "channel": channel,
             "worker_id": worker_id,
         }
@@ -383,8 +389,7 @@ class Ledger:
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             gate = await self._gate(cursor, now)
             if gate.is_cancelled:
-                await cursor.execute(SQL.skip_cancelled, self._keys)
-                return ClaimedBatch(gate, skipped={"campaign_cancelled": cursor.rowcount})
+                return ClaimedBatch(gate, skipped=await self._skip_cancelled(cursor))
             if gate.closed is not None or gate.held_until is not None:
                 return ClaimedBatch(gate)
             if self.rate_per_second:
@@ -400,7 +405,7 @@ class Ledger:
         lease_until: datetime,
     ) -> ClaimedBatch:
         """Claim no more than the account may send; its other dispatchers wait for the answer."""
-        await cursor.execute(SQL.lock_rate, {**self._keys, "now": now})
+        await cursor.execute(self._sql.lock_rate, {**self._keys, "now": now})
         row = await cursor.fetchone()
         free_at = max(row["free_at"], now) if row else now
         behind = (free_at - now).total_seconds()
@@ -411,7 +416,7 @@ class Ledger:
             return ClaimedBatch(gate, wait_seconds=behind - burst + interval)
         batch = await self._claim(cursor, gate, allowed, now, lease_until)
         used = timedelta(seconds=len(batch.claims) * interval)
-        await cursor.execute(SQL.use_rate, {**self._keys, "free_at": free_at + used})
+        await cursor.execute(self._sql.use_rate, {**self._keys, "free_at": free_at + used})
         return batch
 
     async def _claim(
@@ -424,7 +429,7 @@ class Ledger:
     ) -> ClaimedBatch:
         keys = {**self._keys, "now": now, "lease_until": lease_until, "batch_size": batch_size}
         await cursor.execute(
-            SQL.lock_batch,
+            self._sql.lock_batch,
             {
                 **keys,
                 "is_advertising": gate.is_advertising,
@@ -434,9 +439,11 @@ class Ledger:
         locked = [row["delivery_id"] for row in await cursor.fetchall()]
         if not locked:
             return ClaimedBatch(gate)
-        await cursor.execute(SQL.claim_batch, {**keys, "delivery_ids": locked})
+        await cursor.execute(self._sql.claim_batch, {**keys, "delivery_ids": locked})
         rows = await cursor.fetchall()
-        skipped = Counter(row["skip_reason"] for row in rows if row["skip_reason"] is not None)
+        stopped = [row for row in rows if row["skip_reason"] is not None]
+        skipped = Counter(row["skip_reason"] for row in stopped)
+        await self._complete_triggered(cursor, [row["task_id"] for row in stopped])
         claimed = [row for row in rows if row["skip_reason"] is None]
         targets = await self._live_targets(cursor, claimed, now)
         claims = [_claim(row, lease_until, targets.get(row["delivery_id"])) for row in claimed]
@@ -455,7 +462,9 @@ class Ledger:
         if not found:
             return {}
         every = sorted({target for targets in found.values() for target in targets})
-        await cursor.execute(SQL.suppressed_targets, {**self._keys, "targets": every, "now": now})
+        await cursor.execute(
+            self._sql.suppressed_targets, {**self._keys, "targets": every, "now": now}
+        )
         dead = {row["address"] for row in await cursor.fetchall()}
         return {
             delivery_id: tuple(target for target in targets if target not in dead)
@@ -463,10 +472,10 @@ class Ledger:
         }
 
     async def _gate(self, cursor: AsyncCursor, now: datetime) -> Gate:
-        await cursor.execute(SQL.gate, {**self._keys, "now": now})
+        await cursor.execute(self._sql.gate, {**self._keys, "now": now})
         row = await cursor.fetchone()
         if row is None:
-            missing = "the snapshot does not exist in this tenant"
+            missing = "neither the snapshot nor the campaign exists in this tenant"
             return Gate(missing, False, True, "", "", "", None, None, {})
         closed = None
         if row["campaign_status"] != "active":
@@ -495,7 +504,7 @@ class Ledger:
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             await cursor.execute(
-                SQL.record_outcomes,
+                self._sql.record_outcomes,
                 {**self._keys, "outcomes": Jsonb([answer.row() for answer in answers])},
             )
             written = cursor.rowcount
@@ -504,16 +513,23 @@ class Ledger:
             refusals = [row for answer in answers for row in answer.suppressions()]
             if refusals:
                 await cursor.execute(
-                    SQL.suppress_addresses, {**self._keys, "refusals": Jsonb(refusals)}
+                    self._sql.suppress_addresses, {**self._keys, "refusals": Jsonb(refusals)}
                 )
             dead = {target for answer in answers for target in answer.outcome.dead_targets}
             if dead:
                 owners = [a.claim.profile_id for a in answers if a.outcome.dead_targets]
                 await cursor.execute(
-                    SQL.forget_devices,
+                    self._sql.forget_devices,
                     {**self._keys, "targets": sorted(dead), "profile_ids": owners},
                 )
+            await self._complete_triggered(cursor, [answer.claim.task_id for answer in answers])
         return written
+
+    async def _complete_triggered(self, cursor: AsyncCursor, task_ids: Sequence[UUID]) -> None:
+        """Complete the tasks of events of which nothing can still be sent."""
+        if task_ids and isinstance(self.scope, Triggered):
+            tasks = {**self._keys, "task_ids": sorted(set(task_ids))}
+            await cursor.execute(self._sql.complete_tasks, tasks)
 
     async def _settle_by_receipts(self, cursor: AsyncCursor, delivery_ids: Sequence[UUID]) -> None:
         """Believe a receipt that came while its message was being sent, before anybody acts."""
@@ -529,7 +545,7 @@ class Ledger:
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             await cursor.execute(
-                SQL.release_claims, {**self._keys, "known": list(known), "now": now}
+                self._sql.release_claims, {**self._keys, "known": list(known), "now": now}
             )
             return cursor.rowcount
 
@@ -539,7 +555,7 @@ class Ledger:
         :param reason: what the person has to look at.
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.pause_channel, {**self._keys, "reason": shorten(reason)})
+            await cursor.execute(self._sql.pause_channel, {**self._keys, "reason": shorten(reason)})
 
     async def pause_template(self, template_id: str, reason: str) -> None:
         """Let nothing more be written with a template until a person allows it.
@@ -548,7 +564,7 @@ class Ledger:
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
             await cursor.execute(
-                SQL.pause_template,
+                self._sql.pause_template,
                 {**self._keys, "template_id": template_id, "reason": shorten(reason)},
             )
 
@@ -558,34 +574,47 @@ class Ledger:
         :returns: how many rows.
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.expire_leases, {**self._keys, "now": now})
-            silent = [row["delivery_id"] for row in await cursor.fetchall()]
-            await self._settle_by_receipts(cursor, silent)
+            await cursor.execute(
+                self._sql.expire_leases, {**self._keys, "is_everywhere": False, "now": now}
+            )
+            silent = await cursor.fetchall()
+            await self._settle_by_receipts(cursor, [row["delivery_id"] for row in silent])
+            await self._complete_triggered(cursor, [row["task_id"] for row in silent])
             return len(silent)
 
     async def skip_cancelled(self) -> int:
         """Skip what still waits, should the campaign be cancelled."""
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.skip_cancelled, self._keys)
-            return cursor.rowcount
+            return sum((await self._skip_cancelled(cursor)).values())
+
+    async def _skip_cancelled(self, cursor: AsyncCursor) -> dict[str, int]:
+        await cursor.execute(self._sql.skip_cancelled, self._keys)
+        rows = await cursor.fetchall()
+        await self._complete_triggered(cursor, [row["task_id"] for row in rows])
+        return {"campaign_cancelled": len(rows)}
 
     async def next_due(self, now: datetime) -> NextDue:
         """Return when there is something to do again."""
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.next_due, {**self._keys, "now": now})
+            await cursor.execute(self._sql.next_due, {**self._keys, "now": now})
             row = await cursor.fetchone()
         return NextDue(row["due_at"], row["paused"]) if row else NextDue(None, None)
 
     async def complete_tasks(self) -> int:
         """Complete the tasks of which nothing can still be sent."""
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.complete_tasks, {**self._keys, "task_ids": None})
+            await cursor.execute(self._sql.complete_finished, self._keys)
             return cursor.rowcount
 
     async def totals(self) -> dict[str, dict[str, int]]:
-        """Count the messages of the snapshot and channel: status -> reason -> rows."""
+        """Count the messages of the channel: status -> reason -> rows.
+
+        Of what events set off only those that are still to be sent: the others have no end.
+        """
+        is_triggered = isinstance(self.scope, Triggered)
+        query = self._sql.open_totals if is_triggered else self._sql.channel_totals
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
-            await cursor.execute(SQL.channel_totals, self._keys)
+            await cursor.execute(query, self._keys)
             totals: dict[str, dict[str, int]] = {}
             for row in await cursor.fetchall():
                 totals.setdefault(row["status"], {})[row["reason"] or ""] = row["row_count"]
@@ -601,7 +630,7 @@ class Ledger:
             credential = await load_credential(
                 cursor, tenant_id=self.tenant_id, channel=self.channel, secret_key=secret_key
             )
-            await cursor.execute(SQL.active_templates, self._keys)
+            await cursor.execute(self._sql.active_templates, self._keys)
             templates = {
                 row["template_id"]: MessageTemplate(**row) for row in await cursor.fetchall()
             }
@@ -628,6 +657,7 @@ def _claim(row: Mapping[str, Any], lease_until: datetime, targets: tuple[str, ..
     return Claim(
         delivery_id=row["delivery_id"],
         profile_id=row["profile_id"],
+        task_id=row["task_id"],
         template_id=row["template_id"],
         params=row["params"],
         address=row["address"],

@@ -37,6 +37,7 @@ from leo_activation.delivery.feedback import (
     apply_receipts,
     settle_by_receipts,
 )
+from leo_activation.delivery.scope import complete_finished, scope_of
 from leo_activation.delivery.token_renewal import make_renewer
 from leo_activation.errors import LeoError
 from leo_activation.queries import load_queries
@@ -138,7 +139,13 @@ def _expire_leases(connection: Connection, tenant_id: str, now: datetime) -> int
     with tenant_transaction(connection, tenant_id) as cursor:
         rows = cursor.execute(
             load_queries("delivery").expire_leases,
-            {"tenant_id": tenant_id, "now": now, "snapshot_id": None, "channel": None},
+            {
+                "tenant_id": tenant_id,
+                "now": now,
+                "is_everywhere": True,
+                "channel": None,
+                "snapshot_id": None,
+            },
         ).fetchall()
         _complete_tasks(cursor, tenant_id, [row["delivery_id"] for row in rows])
     return len(rows)
@@ -146,11 +153,9 @@ def _expire_leases(connection: Connection, tenant_id: str, now: datetime) -> int
 
 def _complete_tasks(cursor: Cursor, tenant_id: str, delivery_ids: Sequence[UUID]) -> None:
     keys = {"tenant_id": tenant_id, "delivery_ids": list(delivery_ids)}
-    for run in cursor.execute(SQL.runs_of, keys).fetchall():
-        cursor.execute(
-            load_queries("delivery").complete_tasks,
-            {"tenant_id": tenant_id, "snapshot_id": run["snapshot_id"], "task_ids": None},
-        )
+    for row in cursor.execute(SQL.scopes_of, keys).fetchall():
+        scope = scope_of(row["snapshot_id"], row["campaign_id"])
+        complete_finished(cursor, tenant_id, scope)
 
 
 def _settle_from_receipts(connection: Connection, tenant_id: str) -> int:

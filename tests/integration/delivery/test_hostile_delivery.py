@@ -81,7 +81,7 @@ async def _with_ledger(
 ) -> Any:
     connection = await connect_async(urls.runtime)
     ledger = Ledger(
-        connection, urls.runtime, tenant_id="tenant_a", snapshot_id=campaign.snapshot_id,
+        connection, urls.runtime, tenant_id="tenant_a", scope=campaign.snapshot_id,
         channel="email", worker_id="w",
     )  # fmt: skip
     try:

@@ -240,7 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
             await connect_async(self.urls.runtime),
             self.urls.runtime,
             tenant_id="tenant_a",
-            snapshot_id=self.campaign.snapshot_id,
+            scope=self.campaign.snapshot_id,
             channel="email",
             worker_id=f"worker-{number}",
         )

@@ -59,7 +59,7 @@ async def _claim(
 ) -> ClaimedBatch:
     ledger = Ledger(
         await connect_async(urls.runtime), urls.runtime, tenant_id="tenant_a",
-        snapshot_id=campaign.snapshot_id, channel=channel, worker_id=f"w{threading.get_ident()}",
+        scope=campaign.snapshot_id, channel=channel, worker_id=f"w{threading.get_ident()}",
     )  # fmt: skip
     ledger.rate_per_second = rate
     try:
@@ -146,7 +146,7 @@ def _answer_all(urls: DatabaseUrls, campaign: Campaign, batch: ClaimedBatch, now
     async def record() -> None:
         ledger = Ledger(
             await connect_async(urls.runtime), urls.runtime, tenant_id="tenant_a",
-            snapshot_id=campaign.snapshot_id, channel="email",
+            scope=campaign.snapshot_id, channel="email",
             worker_id=f"w{threading.get_ident()}",
         )  # fmt: skip
         answers = []
@@ -348,7 +348,7 @@ def test_dead_devices_are_left_out_and_leave_the_profile(
     async def record() -> None:
         ledger = Ledger(
             await connect_async(database_urls.runtime), database_urls.runtime,
-            tenant_id="tenant_a", snapshot_id=campaign.snapshot_id, channel="push",
+            tenant_id="tenant_a", scope=campaign.snapshot_id, channel="push",
             worker_id=f"w{threading.get_ident()}",
         )  # fmt: skip
         outcome = Outcome(Reaction.ACCEPTED, dead_targets={"old": "unregistered"})
