@@ -278,6 +278,30 @@ create or replace trigger cdp_profiles_keep_all
 before truncate on cdp_profiles
 for each statement execute function prevent_snapshot_removal();
 
+-- Everything that a decision or a message may use about a customer: the mart's attributes by their
+-- names, the contact points, the consent and the segments. One document for the members of a
+-- snapshot and for whom an event chose. In SQL, so that the planner makes it part of its caller.
+create or replace function customer_facts(
+    p cdp_profiles, attributes jsonb, segment_keys jsonb, consents jsonb
+) returns jsonb
+language sql stable parallel safe
+return attributes - array['tenant_id', 'profile_id', 'ext_id'] || jsonb_build_object(
+    'segments', segment_keys,
+    'first_name', p.first_name,
+    'last_name', p.last_name,
+    'full_name', p.full_name,
+    'gender', p.gender,
+    'email', p.email,
+    'mobile', p.mobile,
+    'zalo_user_id', p.zalo_user_id,
+    'telegram_chat_id', p.telegram_chat_id,
+    'fcm_tokens', p.fcm_tokens,
+    'web_push_ids', p.web_push_ids,
+    'language', p.language,
+    'data_labels', p.data_labels,
+    'consent', consents
+);
+
 -- What a customer said, when, and where we know it from. Never changed, only added to.
 create table if not exists consent (
     tenant_id text not null,
@@ -555,6 +579,8 @@ create table if not exists segment_snapshot (
     member_count integer not null,
     -- SHA-256 over the members' hashes, sorted by ext_id.
     members_sha256 bytea not null,
+    -- What whoever asked over the API wanted it for; NULL for a campaign run.
+    reason text,
     created_by text not null default 'leo',
     created_at timestamptz not null default now(),
     constraint segment_snapshot_pk primary key (tenant_id, snapshot_id),
@@ -566,6 +592,8 @@ create table if not exists segment_snapshot (
     constraint segment_snapshot_member_count_ck check (member_count > 0),
     constraint segment_snapshot_members_sha256_ck check (length(members_sha256) = 32)
 );
+
+alter table segment_snapshot add column if not exists reason text;
 
 create table if not exists segment_snapshot_member (
     tenant_id text not null,
@@ -839,6 +867,10 @@ check (
 create index if not exists agent_task_arrived_idx
 on agent_task (tenant_id, created_at)
 where snapshot_id is null and status in ('pending', 'deciding');
+-- Of what events have set off, the tasks whose messages are not all settled.
+create index if not exists agent_task_triggered_idx
+on agent_task (tenant_id, campaign_id)
+where snapshot_id is null and status in ('decided', 'waiting', 'dispatching');
 -- Without the status: a change of state then needs no new index entry.
 create unique index if not exists agent_task_member_uq
 on agent_task (tenant_id, snapshot_id, profile_id) where snapshot_id is not null;
