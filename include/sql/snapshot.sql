@@ -42,8 +42,7 @@ where tenant_id = %(tenant_id)s
 order by segment_key;
 
 -- name: freeze_members
--- All that a decision or a message may use goes into facts: the mart's attributes by their names,
--- the contact points, the consent and the segments, as they are in this transaction.
+-- All that a decision or a message may use goes into facts, as it is in this transaction.
 insert into segment_snapshot_member (tenant_id, snapshot_id, profile_id, ext_id, ordinal, facts)
 with members as materialized (
     select m.profile_id
@@ -71,22 +70,7 @@ select
     p.profile_id,
     p.ext_id,
     row_number() over (order by p.ext_id collate "C"),
-    to_jsonb(d) - array['tenant_id', 'profile_id', 'ext_id'] || jsonb_build_object(
-        'segments', s.keys,
-        'first_name', p.first_name,
-        'last_name', p.last_name,
-        'full_name', p.full_name,
-        'gender', p.gender,
-        'email', p.email,
-        'mobile', p.mobile,
-        'zalo_user_id', p.zalo_user_id,
-        'telegram_chat_id', p.telegram_chat_id,
-        'fcm_tokens', p.fcm_tokens,
-        'web_push_ids', p.web_push_ids,
-        'language', p.language,
-        'data_labels', p.data_labels,
-        'consent', coalesce(c.by_channel, '{}')
-    )
+    customer_facts(p, to_jsonb(d), s.keys, coalesce(c.by_channel, '{}'))
 from cdp_profiles as p
 inner join segments as s on p.profile_id = s.profile_id
 inner join analytics.dim_customers as d
@@ -98,11 +82,11 @@ where p.tenant_id = %(tenant_id)s and p.lifecycle = 'active';
 -- Written last: the database compares the manifest with the members, then nothing can change.
 insert into segment_snapshot (
     tenant_id, snapshot_id, campaign_id, run_id, segment_key, segment_name, definition_hash,
-    source_watermark, member_count, members_sha256, created_by
+    source_watermark, member_count, members_sha256, reason, created_by
 )
 select
     %(tenant_id)s, s.snapshot_id, %(campaign_id)s, %(run_id)s, %(segment_key)s, %(segment_name)s,
-    %(definition_hash)s, %(source_watermark)s, m.member_count, m.members_sha256, %(by)s
+    %(definition_hash)s, %(source_watermark)s, m.member_count, m.members_sha256, %(reason)s, %(by)s
 from (select deterministic_id('snapshot', %(tenant_id)s, %(run_id)s) as snapshot_id) as s
 cross join lateral snapshot_manifest(%(tenant_id)s, s.snapshot_id) as m
 returning

@@ -19,6 +19,7 @@ from leo_activation.database import (
     Connection,
     tenant_transaction_async,
 )
+from leo_activation.decision.choose import ChoiceGateway
 from leo_activation.decision.client import DecisionGateway
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ApiServices:
     :param threads_pool: the same for functions that are not asynchronous.
     :param secret_key: the installation's key: provider credentials, unsubscribe links.
     :param gateway: compiles sentences; it is synchronous, so call it in a thread.
+    :param choices: gives a gateway that chooses for a customer, within so many seconds.
     :param runs: starts DAG runs; ``None`` where no Airflow is configured.
     :param workers: processes that share the keys' rate limits.
     :param clock: the time now, with a zone.
@@ -55,6 +57,7 @@ class ApiServices:
     threads_pool: ConnectionPool[Connection]
     secret_key: str
     gateway: DecisionGateway | None = None
+    choices: Callable[[float], ChoiceGateway] | None = None
     runs: RunStarter | None = None
     workers: int = 1
     clock: Callable[[], datetime] = _now

@@ -72,6 +72,7 @@ class GatewayClient:
     """A gateway over HTTP.
 
     :param url: its base address.
+    :param attempts: how often it is asked; once where somebody waits for the answer.
     :param sleep: how to wait between attempts.
     """
 
@@ -80,14 +81,15 @@ class GatewayClient:
         url: str,
         *,
         timeout: float = TIMEOUT_SECONDS,
+        attempts: int = MAX_ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Keep the settings; nothing is connected yet."""
         self.url = url.rstrip("/")
-        self.timeout, self.sleep = timeout, sleep
+        self.timeout, self.attempts, self.sleep = timeout, attempts, sleep
 
     def decide(self, instruction: str, catalogue: Catalogue) -> GatewayAnswer:
-        """Ask for a plan, at most three times.
+        """Ask for a plan, so often at most.
 
         :raises GatewayRefusedError: when the request itself is at fault.
         :raises GatewayUnavailableError: after the last attempt.
@@ -96,7 +98,7 @@ class GatewayClient:
         body = {"instruction": instruction, "mode": "plan", "catalogue": catalogue.to_document()}
         errors: list[str] = []
         with httpx.Client(timeout=self.timeout) as client:
-            for attempt in range(1, MAX_ATTEMPTS + 1):
+            for attempt in range(1, self.attempts + 1):
                 pause = PAUSES[min(attempt, len(PAUSES)) - 1]
                 try:
                     response = client.post(f"{self.url}/v1/decisions", json=body)
@@ -108,7 +110,7 @@ class GatewayClient:
                     raise
                 except (httpx.HTTPError, ValueError, DecisionError) as error:
                     errors.append(f"{type(error).__name__}: {error}"[:300])
-                if attempt < MAX_ATTEMPTS:
+                if attempt < self.attempts:
                     self.sleep(pause)
         raise GatewayUnavailableError(self.url, errors)
 

@@ -49,6 +49,7 @@ def freeze_segment(
     campaign_id: UUID,
     run_id: str,
     created_by: str = "leo",
+    reason: str | None = None,
 ) -> SnapshotManifest:
     """Freeze the members that the segment has now, or return what this run froze before.
 
@@ -56,6 +57,7 @@ def freeze_segment(
     snapshot's id in each member's ``segment_snapshots``.
 
     :param run_id: one snapshot per run; asking again gives the same one.
+    :param reason: what whoever asked wants it for; kept with it.
     :raises UnknownSegmentError: when the tenant's catalogue has no such segment.
     :raises EmptySegmentError: when the segment has no member.
     :raises SnapshotConflictError: when the run froze another segment or campaign before, or when
@@ -70,9 +72,8 @@ def freeze_segment(
         is_new = found is None
         if found is None:
             segment = _segment(cursor, tenant_id, segment_key)
-            found = _freeze(
-                cursor, {**identity, **segment, "campaign_id": campaign_id, "by": created_by}
-            )
+            wish = {"campaign_id": campaign_id, "by": created_by, "reason": reason}
+            found = _freeze(cursor, {**identity, **segment, **wish})
     if is_new:
         # After the commit: it locks out other freezes, and is no part of the promise.
         connection.execute(queries.refresh_statistics)
@@ -82,6 +83,16 @@ def freeze_segment(
             f"{found['campaign_id']}, so it cannot freeze {segment_key!r}: use a new run id"
         )
     return _manifest(found)
+
+
+def require_segment(connection: Connection, *, tenant_id: str, segment_key: str) -> None:
+    """Refuse a segment that cannot be frozen, before anything is made for it.
+
+    :raises UnknownSegmentError: when the tenant's catalogue has no such segment.
+    :raises EmptySegmentError: when the segment has no member.
+    """
+    with tenant_transaction(connection, tenant_id) as cursor:
+        _segment(cursor, tenant_id, segment_key)
 
 
 def verify_snapshot(connection: Connection, *, tenant_id: str, snapshot_id: UUID) -> bool:

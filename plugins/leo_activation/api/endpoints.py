@@ -1,0 +1,171 @@
+"""What the endpoints share: their dependencies, the forms of common values, their documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, LiteralString, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from leo_activation.api.authentication import Caller
+from leo_activation.api.idempotency import Once, wanted_key
+from leo_activation.api.pagination import PageRequest, wanted_page
+from leo_activation.api.problems import MEDIA_TYPE, not_found
+from leo_activation.api.services import ApiServices
+from leo_activation.database import Connection, tenant_transaction
+from leo_activation.queries import load_queries
+
+SQL = load_queries("api")
+Row = TypeVar("Row")
+
+
+def services_of(request: Request) -> ApiServices:
+    """Return what the endpoints work with."""
+    services: ApiServices = request.app.state.services
+    return services
+
+
+def once_of(request: Request) -> Once:
+    """Return what answers equal requests once, the same for all requests of this process."""
+    state = request.app.state
+    if getattr(state, "once", None) is None or state.once.services is not state.services:
+        state.once = Once(state.services)
+    once: Once = state.once
+    return once
+
+
+Services = Annotated[ApiServices, Depends(services_of)]
+AnswerOnce = Annotated[Once, Depends(once_of)]
+IdempotencyKey = Annotated[str | None, Depends(wanted_key)]
+WantedPage = Annotated[PageRequest, Depends(wanted_page)]
+
+
+class Form(BaseModel):
+    """A request's body: a field that it does not have is refused, not dropped."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _zoned(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a time needs a zone: 2026-11-23T09:00:00Z")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time between the years 1 and 9999 of UTC") from None
+
+
+# PostgreSQL keeps no NUL characters.
+_PLAIN = r"^[^\x00]*$"
+Moment = Annotated[datetime, AfterValidator(_zoned)]
+ExtId = Annotated[str, StringConstraints(min_length=1, max_length=254, pattern=_PLAIN)]
+SegmentKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PLAIN)]
+Reason = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PLAIN)]
+RunId = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_PLAIN)]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Instruction = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=5, max_length=500, pattern=_PLAIN),
+    Field(
+        description="Một câu của người làm tiếp thị: gửi gì, qua kênh nào, cho ai.",
+        examples=["Gửi email tri ân nếu là khách VIP"],
+    ),
+]
+Channel = Literal["zalo", "email", "push", "telegram"]
+Channels = Annotated[
+    list[Channel],
+    Field(min_length=1, max_length=4, examples=[["email"]]),
+    AfterValidator(lambda names: list(dict.fromkeys(names))),
+]
+Mode = Annotated[
+    Literal["plan", "choose"],
+    Field(
+        description="`plan`: câu chỉ dẫn được đọc một lần thành các bước; `choose`: AI chọn riêng "
+        "cho từng khách."
+    ),
+]
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of an endpoint's refusals, with those that every endpoint has."""
+    return {
+        status: {
+            "description": _REFUSALS[status],
+            "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
+        }
+        for status in sorted({401, 403, 422, 429, 503, *statuses})
+    }
+
+
+_REFUSALS = {
+    400: "The body is no JSON.",
+    401: "No API key, or none that is valid.",
+    403: "The API key lacks the scope.",
+    404: "There is no such thing, or it belongs to another tenant.",
+    409: "It contradicts what is there.",
+    413: "The body is too large.",
+    422: "A value cannot be used.",
+    429: "Too many requests: wait for Retry-After.",
+    503: "The database, the model or Airflow does not answer: repeat after Retry-After.",
+}
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "what", "request_id"],
+    "properties": {
+        "type": {"type": "string", "examples": ["urn:leo:problem:not-found"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "what": {"type": "string"},
+        "value": {"type": ["string", "null"]},
+        "action": {"type": ["string", "null"]},
+        "request_id": {"type": ["string", "null"]},
+        "retry_after": {"type": "integer"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+    },
+}
+
+
+def read_rows(
+    connection: Connection, caller: Caller, statement: LiteralString, values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Run one query of a list in a transaction of the caller's tenant.
+
+    Never as a prepared statement: a general plan would not know which filters are given, and read
+    the whole ledger for a single customer.
+    """
+    with tenant_transaction(connection, caller.tenant_id) as cursor:
+        parameters = {"tenant_id": caller.tenant_id, **values}
+        return cursor.execute(statement, parameters, prepare=False).fetchall()
+
+
+def find_profile(connection: Connection, caller: Caller, ext_id: str) -> dict[str, Any]:
+    """Return the customer of a key.
+
+    :raises Problem: 404 when the tenant has none.
+    """
+    return one_row(
+        read_rows(connection, caller, SQL.find_profile, {"ext_id": ext_id}), "profile", ext_id
+    )
+
+
+def find_campaign(connection: Connection, caller: Caller, code: str) -> dict[str, Any]:
+    """Return the campaign of a code.
+
+    :raises Problem: 404 when the tenant has none.
+    """
+    return one_row(
+        read_rows(connection, caller, SQL.find_campaign, {"code": code}), "campaign", code
+    )
+
+
+def one_row(rows: list[Row], what: str, value: Any) -> Row:
+    """Return the only row.
+
+    :raises Problem: 404 when there is none, the same for what belongs to another tenant.
+    """
+    if not rows:
+        raise not_found(what, value)
+    return rows[0]
