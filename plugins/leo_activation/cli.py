@@ -25,6 +25,8 @@ COMMANDS = {
     "tenant": "leo_activation.commands.tenant",
     "campaign": "leo_activation.commands.campaign",
     "channel": "leo_activation.commands.channel",
+    "api": "leo_activation.api.server_command",
+    "apikey": "leo_activation.commands.apikey",
     "suppression": "leo_activation.commands.suppression",
     "dispatch": "leo_activation.commands.dispatch",
     "replay": "leo_activation.commands.replay",

@@ -11,17 +11,19 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from leo_activation.api import health_routes
+from leo_activation.api import events_routes, health_routes
 from leo_activation.api.authentication import KeyRing
+from leo_activation.api.event_intake import EventIntake
 from leo_activation.api.limits import BoundedBody
 from leo_activation.api.metrics import ApiMetrics
 from leo_activation.api.problems import install_problems
 from leo_activation.api.request_context import RequestContext
+from leo_activation.api.resource_routers import RESOURCE_ROUTERS
 from leo_activation.api.services import ApiServices
 
 ServicesFactory = Callable[[], ApiServices]
 
-ROUTERS = (health_routes.router,)
+ROUTERS = (events_routes.router, health_routes.router, *RESOURCE_ROUTERS)
 _GZIP_FROM_BYTES = 1024
 _DESCRIPTION = """\
 What a shop's own programs ask of the LEO Activation Platform. Every request carries an API key of
@@ -88,12 +90,14 @@ class ServicesOpener:
             state = self.app.state
             state.services = services
             state.keys = KeyRing(services)
+            state.intake = EventIntake(services, state.metrics)
             self.is_open = True
 
     async def close(self) -> None:
         """Close what was opened."""
         if self.is_open:
             self.is_open = False
+            await self.app.state.intake.close()
             await self.app.state.services.close()
 
 

@@ -23,9 +23,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 from leo_activation.api.problems import Problem
 from leo_activation.api.rate_limit import RateLimiter
 from leo_activation.api.services import ApiServices
+from leo_activation.api_keys import SCOPES
 from leo_activation.queries import load_queries
 
-SCOPES = ("events", "snapshots", "activate", "campaigns", "read")
 KEY_FORM = re.compile(r"leo\.([a-z][a-z0-9_-]{1,39})\.[A-Za-z0-9_-]{43}", re.ASCII)
 # A revoked key works for so long at most.
 CACHE_SECONDS = 2.0
@@ -36,6 +36,8 @@ _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="An API key of your tenant (`leo apikey`)."
 )
 _header = APIKeyHeader(name="X-API-Key", auto_error=False, scheme_name="ApiKeyHeader")
+# The same in the documentation of an endpoint that asks the key ring itself.
+SECURITY: list[dict[str, list[str]]] = [{"ApiKey": []}, {"ApiKeyHeader": []}]
 
 
 @dataclass(frozen=True, slots=True)
