@@ -77,7 +77,9 @@ select
     count(*) filter (where t.reasoning_trace ->> 'decided_by' = 'fallback') as by_fallback,
     count(*) filter (where t.reasoning_trace ->> 'decided_by' = 'none') as by_nobody,
     round(
-        count(*) filter (where t.reasoning_trace ->> 'decided_by' <> 'model')::numeric / count(*), 4
+        count(*) filter (where t.reasoning_trace ->> 'decided_by' in ('fallback', 'none'))::numeric
+        / count(*),
+        4
     ) as fallback_share,
     count(distinct t.reasoning_trace ->> 'prompt_hash') as prompts
 from campaign_plan as p

@@ -1,7 +1,8 @@
 """One member's decision: what is stored with the task, and what goes to the ledger.
 
 Whatever the mode, three sources can decide: the model, the campaign's fallback plan where the model
-gave nothing that may run, or nothing at all, which skips the customer with ``no_decision``.
+gave nothing that may run, or nothing at all, which skips the customer with ``no_decision``. Whom an
+event chose and who is gone by then is skipped by policy, before anything is asked.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from leo_activation.decision.choose import Choice
 from leo_activation.decision.interpreter import Outcome, run_plan
 from leo_activation.decision.parser import Call, plan_from_document
 from leo_activation.decision.summary import (
+    GONE,
     NO_ANSWER,
     NO_CALL,
     NOTHING_CHOSEN,
@@ -27,7 +29,7 @@ from leo_activation.decision.summary import (
 from leo_activation.delivery.ledger import PlannedSend, PlannedSkip
 from leo_activation.errors import DecisionError
 
-Source = Literal["model", "fallback", "none"]
+Source = Literal["model", "fallback", "none", "policy"]
 WITHOUT_PLAN = {"unavailable": NO_ANSWER, "rejected": REJECTED, "no_call": NO_CALL}
 
 
@@ -75,13 +77,15 @@ class Evaluator:
     ) -> Evaluator:
         """Read a plan's row.
 
+        :param wanted: names the plan, and the snapshot; no snapshot for what events set off.
         :raises DecisionError: when there is none, or it is of another run than the snapshot.
         """
         if row is None:
             raise DecisionError(
                 f"tenant {wanted['tenant_id']!r} has no plan {wanted['plan_id']}: compile it first"
             )
-        if row["snapshot_id"] is None or row["snapshot_run_id"] != row["run_id"]:
+        is_of_run = row["snapshot_id"] is not None and row["snapshot_run_id"] == row["run_id"]
+        if wanted["snapshot_id"] is not None and not is_of_run:
             raise DecisionError(
                 f"plan {wanted['plan_id']} is of run {row['run_id']!r}, snapshot "
                 f"{wanted['snapshot_id']} of {row['snapshot_run_id']!r}: use those of one run"
@@ -139,6 +143,12 @@ class Evaluator:
         """Return the decision for one claimed task about which the model was asked in vain."""
         record = {"model": self.model, "verdict": "unavailable", "verdict_reason": error}
         return self._without_model(task, facts, record, "unavailable", error, task["attempts"])
+
+    def of_nobody(self, task: Mapping[str, Any], facts: Mapping[str, Any]) -> Decision:
+        """Return the decision for a claimed task whose customer was merged away or erased."""
+        record = {"model": self.model, "verdict": self.verdict, "verdict_reason": self.reason}
+        outcome = Outcome([], [], "profile_gone", [], None)
+        return self._decision(task, facts, outcome, record, "policy", GONE)
 
     def _without_model(
         self,
@@ -210,7 +220,7 @@ class Evaluator:
 
 def count_sources(decisions: Sequence[Decision]) -> dict[Source, int]:
     """Return how many decisions came from where."""
-    counts: dict[Source, int] = {"model": 0, "fallback": 0, "none": 0}
+    counts: dict[Source, int] = {"model": 0, "fallback": 0, "none": 0, "policy": 0}
     for decision in decisions:
         counts[decision.source] += 1
     return counts

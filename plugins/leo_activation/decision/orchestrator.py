@@ -51,6 +51,7 @@ def compile_plan(
     run_id: str,
     instruction: str,
     channels: Sequence[str],
+    templates: Sequence[str] | None = None,
     mode: str = "plan",
 ) -> UUID:
     """Turn a run's instruction into its plan, once; asking again returns the stored one.
@@ -59,6 +60,7 @@ def compile_plan(
     every member of the run gets a failed task that says so.
 
     :param channels: those that the plan may use.
+    :param templates: those that it may send; None for all of the channels.
     :param mode: ``plan``, or ``choose`` to have the model choose for each customer later.
     :returns: the id of the plan.
     :raises DecisionError: when there is no template for the channels, or the instruction itself
@@ -71,7 +73,7 @@ def compile_plan(
         known = cursor.execute(SQL.find_plan, run).fetchone()
         if known is not None:
             return _same_run(known, campaign_id, instruction, mode)
-        catalogue = read_catalogue(cursor, tenant_id, channels)
+        catalogue = read_catalogue(cursor, tenant_id, channels, templates)
         wanted = {"tenant_id": tenant_id, "campaign_id": campaign_id}
         stored = cursor.execute(SQL.read_fallback, wanted).fetchone()
     fallback, problem = usable_fallback(stored and stored["fallback_plan"], catalogue)

@@ -24,6 +24,7 @@ UNKNOWN = "unknown"
 NO_ANSWER = "Không gửi: chưa có quyết định vì cổng AI không trả lời."
 NO_CALL = "Không gửi: chỉ dẫn không yêu cầu gửi tin nào cho khách."
 NOTHING_CHOSEN = "Không gửi: AI không chọn tin nào cho khách này."
+GONE = "Không gửi: hồ sơ của khách đã bị gộp hoặc xóa."
 REJECTED = "Không gửi: kết quả của AI không hợp lệ nên không được dùng."
 
 

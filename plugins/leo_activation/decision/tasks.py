@@ -70,6 +70,7 @@ class DecideReport:
 class TaskStore:
     """The tasks of one run, seen by one worker.
 
+    :param snapshot_id: none for tasks that events set off.
     :param plan_id: the run's plan.
     :param now: the time of the decisions.
     :param clock: the present, by which leases are measured.
@@ -78,7 +79,7 @@ class TaskStore:
     connection: Connection
     tenant_id: str
     campaign_id: UUID
-    snapshot_id: UUID
+    snapshot_id: UUID | None
     plan_id: UUID
     now: datetime
     clock: Callable[[], datetime] = present

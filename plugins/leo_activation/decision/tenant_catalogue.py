@@ -7,20 +7,32 @@ from collections.abc import Sequence
 from leo_activation.database import Cursor
 from leo_activation.decision.catalogue import Catalogue, parse_catalogue
 from leo_activation.decision.toolset import attributes_document
+from leo_activation.errors import DecisionError
 from leo_activation.queries import load_queries
 
 SQL = load_queries("decision")
 _LABEL_CHARACTERS = 80
 
 
-def read_catalogue(cursor: Cursor, tenant_id: str, channels: Sequence[str]) -> Catalogue:
+def read_catalogue(
+    cursor: Cursor, tenant_id: str, channels: Sequence[str], only: Sequence[str] | None = None
+) -> Catalogue:
     """Return what a plan may name over the given channels.
 
     :param cursor: inside the tenant's transaction.
-    :raises DecisionError: when there is no template for the channels.
+    :param only: the templates that may be sent; None for all of the channels.
+    :raises DecisionError: when there is no template for the channels, or none of a name.
     """
     wanted = {"tenant_id": tenant_id, "channels": list(channels)}
     templates = cursor.execute(SQL.list_templates, wanted).fetchall()
+    if only is not None:
+        known = [row["template_id"] for row in templates]
+        if missing := sorted(set(only) - set(known)):
+            raise DecisionError(
+                f"there is no active template {', '.join(missing)} for {', '.join(channels)}; "
+                f"there are: {', '.join(known) or 'none'}"
+            )
+        templates = [row for row in templates if row["template_id"] in only]
     segments = cursor.execute(SQL.list_segments, wanted).fetchall()
     cities = cursor.execute(SQL.list_cities, wanted).fetchall()
     values = {

@@ -1,0 +1,1 @@
+"""What arriving events set off: rules, the queue of tasks, and the worker that empties it."""
