@@ -32,7 +32,7 @@ bao giờ đổi), kết quả của từng khách, báo cáo. Các nút trên m
 `dispatch_*`: xem nhật ký của nhà cung cấp. `verify_campaign`: chuyển cho kỹ sư dữ liệu.
 """
 TENANT = "{{ params.tenant }}"
-
+RUN = dict(tenant_id=TENANT, for_run="{{ params.run_key or run_id }}")  # finds what is frozen
 WITHDRAW_REASON = """{%- set answer = ti.xcom_pull(task_ids='approve_campaign') or {} -%}
 {{ 'dry_run' if params.dry_run else 'not_approved' if 'Reject' in answer.chosen_options|d([]) }}"""
 
@@ -50,7 +50,7 @@ def campaign_run() -> None:
     """Wire the steps."""
     compile_plan = CompilePlanOperator(
         task_id="compile_plan",
-        tenant_id=TENANT,
+        **RUN,
         campaign_code="{{ params.campaign_code }}",
         instruction="{{ params.instruction }}",
         mode="{{ params.mode }}",
@@ -59,7 +59,7 @@ def campaign_run() -> None:
     )
     freeze_segment = FreezeSegmentOperator(
         task_id="freeze_segment",
-        tenant_id=TENANT,
+        **RUN,
         segment_key="{{ params.segment }}",
         campaign_id=compile_plan.output["campaign_id"],
     )

@@ -112,4 +112,13 @@ def campaign_form() -> dict[str, Param]:
             title="Chờ duyệt",
             description="Tắt thì gửi ngay sau khi xem trước, không hỏi.",
         ),
+        "run_key": Param(
+            None,
+            type=["null", "string"],
+            maxLength=300,
+            section="Nâng cao",
+            title="Danh sách đã chốt",
+            description="Để trống. Mã của lần chạy đã chốt danh sách, khi cần chạy trên đúng danh "
+            "sách và chỉ dẫn đó (API điền vào).",
+        ),
     }

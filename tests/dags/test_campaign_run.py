@@ -31,6 +31,7 @@ def test_form_speaks_vietnamese(campaign):
         "quiet_hours": "Ngoài giờ được gửi",
         "dry_run": "Chạy thử",
         "needs_approval": "Chờ duyệt",
+        "run_key": "Danh sách đã chốt",
     }
 
 
@@ -91,3 +92,10 @@ def test_messages_are_withdrawn_when_nobody_released_them(campaign, params, answ
     task = campaign.get_task("settle_campaign")
     template = campaign.get_template_env().from_string(task.withdraw_reason)
     assert template.render(params=params, ti=Instance()) == reason
+
+
+@pytest.mark.parametrize(("run_key", "key"), [(None, "manual__1"), ("api:k-1", "api:k-1")])
+def test_a_run_works_under_its_own_key_or_that_of_the_run_that_froze_before(campaign, run_key, key):
+    for task_id in ("compile_plan", "freeze_segment"):
+        template = campaign.get_template_env().from_string(campaign.get_task(task_id).for_run)
+        assert template.render(params={"run_key": run_key}, run_id="manual__1") == key
