@@ -336,7 +336,8 @@ group by k.is_triggered, k.status
 order by k.is_triggered, k.status;
 
 -- name: read_run
--- What the database knows of one run of a campaign: its audience and its compiled sentence.
+-- What the database knows of one run of a campaign: its audience and its compiled sentence. The run
+-- of a snapshot that was activated carries the snapshot's id in its own.
 select
     s.snapshot_id, s.segment_key, s.member_count, s.created_at as frozen_at, p.plan_id, p.mode,
     p.instruction, p.verdict, p.verdict_reason, p.plan as calls
@@ -345,12 +346,15 @@ left join segment_snapshot as s
     on
         c.tenant_id = s.tenant_id
         and c.campaign_id = s.campaign_id
-        and s.run_id = %(run_id)s
+        and (
+            s.run_id = %(run_id)s
+            or %(run_id)s = 'activate.' || s.tenant_id || '.' || s.snapshot_id::text
+        )
 left join campaign_plan as p
     on
         c.tenant_id = p.tenant_id
         and c.campaign_id = p.campaign_id
-        and p.run_id = %(run_id)s
+        and p.run_id = coalesce(s.run_id, %(run_id)s)
 where c.tenant_id = %(tenant_id)s and c.campaign_id = %(campaign_id)s;
 
 -- name: add_agent_event

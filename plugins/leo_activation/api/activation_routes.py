@@ -6,6 +6,7 @@ run dispatches them.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -144,11 +145,12 @@ def _activate_profile(
     task_id = _agent_task(connection, services, caller, wish, profile["profile_id"], key)
     left = wish.deadline_ms / 1000 - (time.monotonic() - began)
     left = max(left, _SHORTEST_SECONDS)
-    is_decided = decide_now(
-        connection, tenant_id=caller.tenant_id, task_id=task_id,
-        choices=None if services.choices is None else services.choices(left),
-        deadline_seconds=left, clock=services.clock,
-    )  # fmt: skip
+    opened = contextlib.nullcontext() if services.choices is None else services.choices(left)
+    with opened as choices:
+        is_decided = decide_now(
+            connection, tenant_id=caller.tenant_id, task_id=task_id, choices=choices,
+            deadline_seconds=left, clock=services.clock,
+        )  # fmt: skip
     activation = Activation(
         task_count=1, task_ids=[task_id], next_cursor=None,
         task=read_task(connection, caller, task_id), run=None,

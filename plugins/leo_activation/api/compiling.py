@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from leo_activation.api.problems import Problem
 from leo_activation.api.services import ApiServices
-from leo_activation.decision.client import DecisionGateway
+from leo_activation.decision.choose import HttpChoices
+from leo_activation.decision.client import DecisionGateway, GatewayClient
 from leo_activation.decision.strict_gateway import GatewayAwayError, SentenceRefusedError
 from leo_activation.errors import ConfigurationError, DecisionError
 
 _RETRY_SECONDS = 5
+# Twice the slowest compilation that was measured with a full queue before it.
+COMPILE_SECONDS = 10.0
+
+
+def gateways(url: str | None) -> dict[str, Any]:
+    """Return the fields of the services that lead to the decision gateway.
+
+    It is asked once: a person waits, and may ask again.
+
+    :param url: its base address; None where there is none.
+    """
+    if not url:
+        return {"gateway": None, "choices": None}
+    return {
+        "gateway": GatewayClient(url, timeout=COMPILE_SECONDS, attempts=1),
+        "choices": lambda seconds: HttpChoices(url, timeout=seconds),
+    }
 
 
 def require_gateway(services: ApiServices) -> DecisionGateway:

@@ -11,10 +11,11 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
+from leo_activation.api.airflow_runs import configured_runs
 from leo_activation.api.app import create_app
+from leo_activation.api.compiling import gateways
 from leo_activation.api.metrics import MULTIPROCESS
 from leo_activation.api.services import ApiServices, make_services
-from leo_activation.decision.client import GatewayClient
 from leo_activation.settings import role_url, setting
 
 app = typer.Typer(add_completion=False)
@@ -31,11 +32,11 @@ def services_from_settings() -> ApiServices:
 
     :raises ConfigurationError: when a setting is missing.
     """
-    gateway_url = os.environ.get("LEO_GATEWAY_URL")
     return make_services(
         role_url("runtime"),
         setting("LEO_SECRET_KEY"),
-        gateway=GatewayClient(gateway_url) if gateway_url else None,
+        **gateways(os.environ.get("LEO_GATEWAY_URL")),
+        runs=configured_runs(),
         workers=int(os.environ.get(WORKERS, "1")),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -30,7 +31,9 @@ T = TypeVar("T")
 
 # Per process. What intake may hold of them is bounded by itself (event_intake.py).
 ASYNC_CONNECTIONS = 8
-SYNC_CONNECTIONS = 8
+SYNC_CONNECTIONS = 6
+# For what must never wait behind long work: a provider gives up after two seconds.
+BRIEF_CONNECTIONS = 2
 # How long a request waits for a connection before it is told to come again.
 CONNECTION_SECONDS = 5.0
 
@@ -45,9 +48,10 @@ class ApiServices:
 
     :param pool: asynchronous connections of the runtime role, autocommit, rows as dictionaries.
     :param threads_pool: the same for functions that are not asynchronous.
+    :param brief_pool: the same for those that are done in milliseconds.
     :param secret_key: the installation's key: provider credentials, unsubscribe links.
     :param gateway: compiles sentences; it is synchronous, so call it in a thread.
-    :param choices: gives a gateway that chooses for a customer, within so many seconds.
+    :param choices: opens a gateway that chooses for a customer within so many seconds.
     :param runs: starts DAG runs; ``None`` where no Airflow is configured.
     :param workers: processes that share the keys' rate limits.
     :param clock: the time now, with a zone.
@@ -55,17 +59,20 @@ class ApiServices:
 
     pool: AsyncConnectionPool[AsyncConnection]
     threads_pool: ConnectionPool[Connection]
+    brief_pool: ConnectionPool[Connection]
     secret_key: str
     gateway: DecisionGateway | None = None
-    choices: Callable[[float], ChoiceGateway] | None = None
+    choices: Callable[[float], AbstractContextManager[ChoiceGateway]] | None = None
     runs: RunStarter | None = None
     workers: int = 1
     clock: Callable[[], datetime] = _now
     _threads: anyio.CapacityLimiter = field(init=False)
+    _brief_threads: anyio.CapacityLimiter = field(init=False)
 
     def __post_init__(self) -> None:
         """Allow as many threads as there are connections for them."""
         self._threads = anyio.CapacityLimiter(SYNC_CONNECTIONS)
+        self._brief_threads = anyio.CapacityLimiter(BRIEF_CONNECTIONS)
 
     @contextlib.asynccontextmanager
     async def transaction(self, tenant_id: str) -> AsyncIterator[AsyncCursor]:
@@ -87,21 +94,44 @@ class ApiServices:
         :param function: must keep its work in tenant transactions.
         """
 
-        def call() -> T:
-            with self.threads_pool.connection() as connection:
-                return function(connection, *args, **kwargs)
+        return await anyio.to_thread.run_sync(
+            _with_connection(self.threads_pool, function, args, kwargs), limiter=self._threads
+        )
 
-        return await anyio.to_thread.run_sync(call, limiter=self._threads)
+    async def run_briefly(
+        self, function: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Do what :meth:`run` does, for work of milliseconds that must not wait behind longer."""
+        return await anyio.to_thread.run_sync(
+            _with_connection(self.brief_pool, function, args, kwargs), limiter=self._brief_threads
+        )
 
     async def open(self) -> None:
         """Start connecting; a server that is down now is connected to when it is back."""
         await self.pool.open(wait=False)
         self.threads_pool.open(wait=False)
+        self.brief_pool.open(wait=False)
 
     async def close(self) -> None:
         """Close all connections."""
         await self.pool.close()
         await anyio.to_thread.run_sync(self.threads_pool.close)
+        await anyio.to_thread.run_sync(self.brief_pool.close)
+
+
+def _with_connection(
+    pool: ConnectionPool[Connection],
+    function: Callable[..., T],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Callable[[], T]:
+    """Return a call that takes its connection in the thread that it runs in."""
+
+    def call() -> T:
+        with pool.connection() as connection:
+            return function(connection, *args, **kwargs)
+
+    return call
 
 
 def make_services(database_url: str, secret_key: str, **others: Any) -> ApiServices:
@@ -126,13 +156,22 @@ def make_services(database_url: str, secret_key: str, **others: Any) -> ApiServi
         check=AsyncConnectionPool.check_connection,
         open=False,
     )
-    threads_pool: ConnectionPool[Connection] = ConnectionPool(
-        database_url,
+    return ApiServices(
+        pool,
+        _sync_pool(database_url, settings, SYNC_CONNECTIONS),
+        _sync_pool(database_url, settings, BRIEF_CONNECTIONS),
+        secret_key,
+        **others,
+    )
+
+
+def _sync_pool(url: str, settings: dict[str, Any], most: int) -> ConnectionPool[Connection]:
+    return ConnectionPool(
+        url,
         kwargs=settings,
         min_size=1,
-        max_size=SYNC_CONNECTIONS,
+        max_size=most,
         timeout=CONNECTION_SECONDS,
         check=ConnectionPool.check_connection,
         open=False,
     )
-    return ApiServices(pool, threads_pool, secret_key, **others)
