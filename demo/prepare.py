@@ -125,7 +125,7 @@ def accounts(
                 "port": ports["smtp"],
                 "sender": f"cham-soc@{tenant_id}.example",
                 "sender_name": name,
-                "unsubscribe_base_url": f"https://huy-dang-ky.{tenant_id}.example/u",
+                "unsubscribe_base_url": f"{at['airflow']}/leo/unsubscribe",
             },
             {},
         ),

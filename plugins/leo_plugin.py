@@ -1,15 +1,20 @@
-"""The platform's pages inside Airflow, behind Airflow's login."""
+"""The platform in Airflow's API server: pages behind Airflow's login, the API behind its keys."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk import Connection as AirflowConnection
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
@@ -20,6 +25,7 @@ from leo_activation.errors import LeoError
 from leo_activation.journey import load_journey
 from operators.platform_operator import PAGES, postgres_url
 
+API = "/leo"
 # Whoever may see the campaign's runs may see what they did, and nobody else.
 GUARDED_DAG = "campaign_run"
 HEADERS = {
@@ -81,8 +87,43 @@ def journey(tenant: str, ext_id: str) -> HTMLResponse:
     return HTMLResponse(pages.journey_page(story), headers=HEADERS)
 
 
+@cache
+def api() -> FastAPI:
+    """Return the HTTP API on Airflow's connections.
+
+    Every task's process loads this file too; only the API server asks for this, and pays for the
+    imports.
+    """
+    from leo_activation.api.app import create_app
+    from leo_activation.api.services import ApiServices, make_services
+    from leo_activation.decision.client import GatewayClient
+
+    def services() -> ApiServices:
+        gateway_url = os.environ.get("LEO_GATEWAY_URL")
+        return make_services(
+            postgres_url("postgres_activation"),
+            AirflowConnection.get("leo_secrets").password or "",
+            gateway=GatewayClient(gateway_url) if gateway_url else None,
+            # Each of the API server's processes counts a key's requests on its own.
+            workers=conf.getint("api", "workers", fallback=1),
+        )
+
+    return create_app(services)
+
+
+class MountedApps:
+    """What Airflow mounts, in this order: the first prefix that fits an address gets it."""
+
+    def __get__(self, plugin: object, kind: type) -> list[dict[str, Any]]:
+        """Return the applications, made when they are asked for."""
+        return [
+            {"app": app, "url_prefix": PAGES, "name": "LEO pages"},
+            {"app": api(), "url_prefix": API, "name": "LEO API"},
+        ]
+
+
 class LeoPlugin(AirflowPlugin):
-    """Mounts the pages."""
+    """Mounts the pages and the API."""
 
     name = "leo"
-    fastapi_apps = [{"app": app, "url_prefix": PAGES, "name": "LEO pages"}]
+    fastapi_apps = MountedApps()

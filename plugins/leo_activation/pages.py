@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -63,4 +66,26 @@ def journey_page(journey: Journey) -> str:
         _environment()
         .get_template("journey.html")
         .render(journey=journey, steps=[describe_step(step) for step in journey.steps])
+    )
+
+
+def unsubscribe_page(title: str, lines: Sequence[str], button: str | None) -> tuple[str, str]:
+    """Return a page for customers and the Content-Security-Policy under which it works.
+
+    Nothing runs on it and nothing is loaded: its style is allowed by its hash, and its form may
+    only be sent to the page's own address.
+
+    :param lines: paragraphs, plain text.
+    :param button: label of the button that posts, if there is one.
+    """
+    content = (
+        _environment()
+        .get_template("unsubscribe.html")
+        .render(title=title, lines=lines, button=button)
+    )
+    (style,) = re.findall(r"<style>(.*?)</style>", content, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return content, (
+        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
     )

@@ -16,7 +16,8 @@ from leo_activation import database
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
 
-PAGES = "/leo"
+# Where the plugin mounts the pages for people, beside the HTTP API at /leo.
+PAGES = "/leo/pages"
 
 
 def postgres_url(conn_id: str) -> str:

@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from leo_activation.api import events_routes, health_routes
+from leo_activation.api import events_routes, health_routes, unsubscribe_pages, webhook_routes
 from leo_activation.api.authentication import KeyRing
 from leo_activation.api.event_intake import EventIntake
 from leo_activation.api.limits import BoundedBody
@@ -23,7 +23,13 @@ from leo_activation.api.services import ApiServices
 
 ServicesFactory = Callable[[], ApiServices]
 
-ROUTERS = (events_routes.router, health_routes.router, *RESOURCE_ROUTERS)
+ROUTERS = (
+    events_routes.router,
+    *RESOURCE_ROUTERS,
+    webhook_routes.router,
+    unsubscribe_pages.router,
+    health_routes.router,
+)
 _GZIP_FROM_BYTES = 1024
 _DESCRIPTION = """\
 What a shop's own programs ask of the LEO Activation Platform. Every request carries an API key of

@@ -93,7 +93,6 @@ class ApiServices:
 
         :param function: must keep its work in tenant transactions.
         """
-
         return await anyio.to_thread.run_sync(
             _with_connection(self.threads_pool, function, args, kwargs), limiter=self._threads
         )
