@@ -8,8 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -66,7 +65,7 @@ class ApiShop:
     gateway: PreparedGateway
     runs: MemoryRuns
     services: Callable[[], ApiServices]
-    clients: dict[str, httpx.Client] = field(default_factory=dict)
+    clients: Mapping[str, httpx.Client]
 
     def call(
         self, method: str, path: str, body: Any = None, *, tenant: str = "tenant_a",
@@ -81,7 +80,7 @@ class ApiShop:
         # In ASCII, so that a lone surrogate can be sent too.
         content = None if body is None else json.dumps(body)
         return self.client(tenant).request(
-            method, path, content=content, params=parameters, headers=headers
+            method, path, content=content, params=parameters or None, headers=headers
         )
 
     def get(self, path: str, **options: Any) -> Any:
@@ -91,12 +90,7 @@ class ApiShop:
         return answer.json()
 
     def client(self, tenant: str) -> httpx.Client:
-        """Return the client of a tenant, made once."""
-        if tenant not in self.clients:
-            self.clients[tenant] = httpx.Client(
-                base_url=self.url, headers={"Authorization": f"Bearer {self.keys[tenant]}"},
-                timeout=30,
-            )  # fmt: skip
+        """Return the client of a tenant."""
         return self.clients[tenant]
 
     def freeze(self, segment: str = "vip", *, key: str | None = None, **wish: Any) -> Any:
@@ -129,13 +123,14 @@ def open_api_shop(urls: DatabaseUrls) -> Iterator[ApiShop]:
         made.append(make_services(urls.runtime, SECRET_KEY, gateway=gateway, runs=runs))
         return made[-1]
 
-    with serve(factory) as url:
-        shop = ApiShop(urls, url, keys, gateway, runs, lambda: made[-1])
-        try:
-            yield shop
-        finally:
-            for client in shop.clients.values():
-                client.close()
+    with serve(factory) as url, contextlib.ExitStack() as stack:
+        clients = {
+            tenant: stack.enter_context(
+                httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+            )
+            for tenant, key in keys.items()
+        }
+        yield ApiShop(urls, url, keys, gateway, runs, lambda: made[-1], clients)
 
 
 def new_key(runtime: Connection, tenant: str, *scopes: str) -> str:
@@ -174,8 +169,3 @@ def _open_accounts(admin: Connection) -> None:
                 " values (%s, %s, %s, %s)",
                 (tenant, channel, provider, Jsonb({})),
             )
-
-
-def at(text: str) -> datetime:
-    """Return a time of an answer."""
-    return datetime.fromisoformat(text).astimezone(UTC)

@@ -99,7 +99,7 @@ insert into api_request (
     tenant_id, endpoint, idempotency_key, request_sha256, status_code, response, api_key_id
 )
 select k.tenant_id, 'POST /snapshot/create', 'i-1', sha256('x'), 201, '{}', k.api_key_id
-from api_key as k where k.tenant_id = %(t)s;
+from api_key as k where k.tenant_id = %(t)s and k.name = 'k';
 """
 
 
