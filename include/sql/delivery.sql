@@ -226,6 +226,22 @@ where
         )
     );
 
+-- name: equipment_changed_at
+-- When the account or a template of a channel was changed last: who goes on for days has to know.
+select
+    greatest(
+        (
+            select max(m.updated_at)
+            from message_template as m
+            where m.tenant_id = %(tenant_id)s and m.channel = %(channel)s
+        ),
+        (
+            select max(k.updated_at)
+            from channel_credential as k
+            where k.tenant_id = %(tenant_id)s and k.channel = %(channel)s
+        )
+    ) as changed_at;
+
 -- name: lock_rate
 -- The dispatchers of one account take turns in asking how much its provider still takes.
 insert into channel_rate as r (tenant_id, channel, free_at)

@@ -131,17 +131,38 @@ listen leo_events;
 -- When a task waits for its decision: now, or when the lease of its silent worker ends.
 select min(case when t.status = 'deciding' then t.lease_until else t.created_at end) as due_at
 from agent_task as t
+inner join campaign_plan as p on t.tenant_id = p.tenant_id and t.plan_id = p.plan_id
 where
     t.tenant_id = %(tenant_id)s
     and t.snapshot_id is null
-    and t.status in ('pending', 'deciding');
+    and t.status in ('pending', 'deciding')
+    and p.mode = any(%(modes)s);
 
 -- name: due_channels
--- Of each campaign and channel, when the next message that an event set off is due: one look at the
--- head of an index for each. A claim whose worker went silent is looked at when its lease ends.
-select c.campaign_id, named.channel, head.not_before as due_at
-from campaign as c
-cross join unnest(array['push', 'telegram', 'zalo', 'email', 'sms']) as named (channel)
+-- Of each campaign and channel, when the next message that an event set off may leave: one look at
+-- the head of an index for each. What a person, a provider or the law's hours hold back is not due:
+-- nobody has to be started for it. A claim whose worker went silent is looked at when its lease ends.
+with open_channels as (
+    select c.campaign_id, k.channel, c.is_advertising, c.quiet_hours, t.settings
+    from campaign as c
+    inner join tenant as t on c.tenant_id = t.tenant_id
+    inner join channel_credential as k on c.tenant_id = k.tenant_id
+    where c.tenant_id = %(tenant_id)s and c.status <> 'paused' and k.status = 'active'
+)
+
+select
+    o.campaign_id,
+    o.channel,
+    case
+        when o.quiet_hours = 'hold'
+            then
+                greatest(
+                    head.not_before,
+                    quiet_until(o.settings, o.channel, o.is_advertising, %(now)s)
+                )
+        else head.not_before
+    end as due_at
+from open_channels as o
 cross join
     lateral (
         select d.not_before
@@ -149,13 +170,19 @@ cross join
         where
             d.tenant_id = %(tenant_id)s
             and d.snapshot_id is null
-            and d.campaign_id = c.campaign_id
-            and d.channel = named.channel
+            and d.campaign_id = o.campaign_id
+            and d.channel = o.channel
             and d.delivery_status in ('queued', 'retry')
+            and d.template_id <> all(
+                array(
+                    select m.template_id
+                    from message_template as m
+                    where m.tenant_id = %(tenant_id)s and m.paused_reason is not null
+                )
+            )
         order by d.not_before
         limit 1
     ) as head
-where c.tenant_id = %(tenant_id)s
 union all
 select d.campaign_id, d.channel, min(d.lease_until) as due_at
 from delivery_log as d

@@ -31,6 +31,8 @@ COMMANDS = {
     "dispatch": "leo_activation.commands.dispatch",
     "replay": "leo_activation.commands.replay",
     "fallback": "leo_activation.commands.fallback",
+    "event-rule": "leo_activation.commands.event_rule",
+    "events": "leo_activation.commands.events",
 }
 
 

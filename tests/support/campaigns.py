@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from leo_activation.database import Connection, connect, tenant_transaction
 from leo_activation.delivery.credentials import store_credential
 from leo_activation.delivery.ledger import EnqueueReport, PlannedSend, PlannedSkip, enqueue
+from leo_activation.delivery.scope import Scope, scope_of
 from leo_activation.delivery.seeds import seed_templates
 from leo_activation.snapshot import ensure_campaign
 from tests.conftest import DatabaseUrls
@@ -70,6 +71,41 @@ select e.tenant_id, deterministic_id('task', e.tenant_id, e.event_id::text), e.e
 from marketing_event as e
 where e.tenant_id = %(t)s and e.source = 'campaign' and e.source_key = %(r)s
 """
+_ARRIVED = """
+insert into marketing_event (
+    tenant_id, event_id, profile_id, event_type, source, source_key, occurred_at
+)
+select %(t)s, deterministic_id('event', %(t)s, 'api', %(r)s, p.profile_id::text), p.profile_id,
+    'cart_left', 'api', %(r)s, now()
+from cdp_profiles as p
+where p.tenant_id = %(t)s and p.ext_id = any(%(e)s)
+"""
+_STANDING = """
+insert into campaign_plan (
+    tenant_id, plan_id, campaign_id, run_id, instruction, catalogue, toolset_hash, prompt_hash,
+    plan, verdict, model, latency_ms
+)
+values (
+    %(t)s, deterministic_id('plan', %(t)s, %(r)s), %(c)s, %(r)s, 'Gửi', '{}', 'h', 'h', '[]',
+    'accepted', 'm', 1
+)
+"""
+_SET_OFF = """
+insert into agent_task (tenant_id, task_id, event_id, profile_id, campaign_id, plan_id)
+select e.tenant_id, deterministic_id('task', e.tenant_id, e.event_id::text), e.event_id,
+    e.profile_id, %(c)s, deterministic_id('plan', %(t)s, %(r)s)
+from marketing_event as e
+where e.tenant_id = %(t)s and e.source = 'api' and e.source_key = %(r)s
+"""
+_TRIGGERED = (
+    "update agent_task set status = 'deciding', lease_until = now()"
+    " where tenant_id = %(t)s and snapshot_id is null and campaign_id = %(c)s",
+    "update agent_task as t set status = 'decided', lease_until = null, reasoning_trace = '[]',"
+    " reasoning_summary = 'Khách VIP', plan = '[]', facts = f.value"
+    " from jsonb_array_elements(%(facts)s) as f where t.tenant_id = %(t)s and t.snapshot_id is null"
+    " and t.campaign_id = %(c)s"
+    " and t.profile_id = deterministic_id('profile', %(t)s, f.value ->> 'ext_id')",
+)
 _DECIDED = (
     "update agent_task set status = 'deciding', lease_until = now()"
     " where tenant_id = %(t)s and snapshot_id = %(s)s",
@@ -99,12 +135,20 @@ def customer(number: int, **changes: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Campaign:
-    """A frozen and decided campaign run."""
+    """A frozen and decided campaign run, or what events have set off for a campaign.
+
+    :param snapshot_id: none for what events have set off.
+    """
 
     tenant_id: str
     campaign_id: UUID
-    snapshot_id: UUID
+    snapshot_id: UUID | None
     members: list[dict[str, Any]]
+
+    @property
+    def scope(self) -> Scope:
+        """Return what its dispatchers work on."""
+        return scope_of(self.snapshot_id, self.campaign_id)
 
     def enqueue(
         self,
@@ -143,9 +187,10 @@ class Campaign:
         """Return the ledger of this run."""
         with tenant_transaction(connection, self.tenant_id) as cursor:
             return cursor.execute(
-                "select * from delivery_log where snapshot_id = %s"
+                "select * from delivery_log where campaign_id = %s"
+                " and snapshot_id is not distinct from %s"
                 " and (%s::text is null or channel = %s) order by profile_id, step",
-                (self.snapshot_id, channel, channel),
+                (self.campaign_id, self.snapshot_id, channel, channel),
             ).fetchall()
 
     def statuses_of(self, urls: DatabaseUrls) -> Counter[str]:
@@ -168,8 +213,12 @@ def decided_campaign(
     is_advertising: bool = True,
     quiet_hours: str = "hold",
     valid_hours: int = 72,
+    is_triggered: bool = False,
 ) -> Campaign:
-    """Make a campaign run whose members have these facts and whose tasks are decided."""
+    """Make a campaign run whose members have these facts and whose tasks are decided.
+
+    :param is_triggered: make no run: an event of each customer has set the campaign off.
+    """
     campaign_id = ensure_campaign(
         admin, tenant_id=tenant_id, code=code, instruction="Gửi", channels=list(CHANNELS)
     )
@@ -181,6 +230,8 @@ def decided_campaign(
             (is_advertising, quiet_hours, valid_hours, tenant_id, campaign_id),
         )
         admin.execute(_PROFILES, {"t": tenant_id, "e": [fact["ext_id"] for fact in facts]})
+        if is_triggered:
+            return _triggered_campaign(admin, keys, facts)
         admin.execute(_MEMBERS, {**keys, "facts": Jsonb(facts)})
         snapshot = admin.execute(_SNAPSHOT, keys).fetchone()
         assert snapshot is not None
@@ -194,6 +245,20 @@ def decided_campaign(
         keys,
     ).fetchall()
     return Campaign(tenant_id, campaign_id, keys["s"], members)
+
+
+def _triggered_campaign(
+    admin: Connection, keys: dict[str, Any], facts: list[dict[str, Any]]
+) -> Campaign:
+    values = {**keys, "e": [fact["ext_id"] for fact in facts], "facts": Jsonb(facts)}
+    for statement in (_ARRIVED, _STANDING, _SET_OFF, *_TRIGGERED):
+        admin.execute(statement, values)
+    members = admin.execute(
+        "select facts, profile_id, task_id, event_id from agent_task"
+        " where tenant_id = %(t)s and snapshot_id is null and campaign_id = %(c)s order by task_id",
+        keys,
+    ).fetchall()
+    return Campaign(keys["t"], keys["c"], None, members)
 
 
 def open_channels(

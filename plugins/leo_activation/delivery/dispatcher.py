@@ -105,10 +105,31 @@ class DispatchReport:
         return not self.totals.keys() & {"queued", "sending", "retry"}
 
 
+@contextmanager
+def stop_on_signal(stop: Callable[[str], None]) -> Iterator[None]:
+    """Drain on SIGTERM: claim no more, finish what is on its way, write it down.
+
+    :param stop: called once with the reason.
+    """
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(signal.SIGTERM)
+    installed = False
+    # Only the main thread may handle signals; elsewhere the owner of the process decides.
+    with suppress(ValueError, RuntimeError):
+        loop.add_signal_handler(signal.SIGTERM, stop, "asked to stop (SIGTERM)")
+        installed = before is not None
+    try:
+        yield
+    finally:
+        if installed:
+            loop.remove_signal_handler(signal.SIGTERM)
+            signal.signal(signal.SIGTERM, before)
+
+
 class Remote:
     """Reaches a dispatcher that runs in the same event loop.
 
-    A process that runs several handles signals itself: a dispatcher with a remote leaves them alone.
+    A process that runs several handles signals itself: one with a remote leaves them alone.
     """
 
     def __init__(self) -> None:
@@ -126,6 +147,11 @@ class Remote:
         """Tell it that there are new messages: it need not wait until it looks again."""
         if self._dispatcher is not None:
             self._dispatcher.nudge()
+
+    @property
+    def busy_at(self) -> float:
+        """Return when it last had something to do, in monotonic seconds; 0 before it runs."""
+        return self._dispatcher.busy_at if self._dispatcher is not None else 0.0
 
     def stop(self, reason: str) -> None:
         """Let it claim no more, finish what is on its way, and end.
@@ -257,7 +283,7 @@ async def _dispatch(
     try:
         dispatcher = Dispatcher(ledger, provider, composer, options, clock, uniform)
         if remote is None:
-            with dispatcher.stop_on_signal():
+            with stop_on_signal(dispatcher.stop):
                 return await dispatcher.run()
         remote.hand(dispatcher)
         return await dispatcher.run()
@@ -356,12 +382,14 @@ class Dispatcher:
         self._in_flight = 0
         self._wake = asyncio.Event()
         self._concurrency = options.concurrency or 1
-        self._busy_at = time.monotonic()
+        self.busy_at = time.monotonic()
         # When the provider's documented rate, or the law's hours, let the next message leave.
         self._held_until: datetime | None = None
         # Set when nothing more may leave, with the reason.
         self._stopped: str | None = None
         self._drained = False
+        # Set when account or templates changed: what follows is for another dispatcher.
+        self._is_stale = False
         self._outcomes: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
 
@@ -418,23 +446,6 @@ class Dispatcher:
             else:
                 return
 
-    @contextmanager
-    def stop_on_signal(self) -> Iterator[None]:
-        """Drain on SIGTERM: claim no more, finish what is on its way, write it down."""
-        loop = asyncio.get_running_loop()
-        before = signal.getsignal(signal.SIGTERM)
-        installed = False
-        # Only the main thread may handle signals; elsewhere the owner of the process decides.
-        with suppress(ValueError, RuntimeError):
-            loop.add_signal_handler(signal.SIGTERM, self.stop, "asked to stop (SIGTERM)")
-            installed = before is not None
-        try:
-            yield
-        finally:
-            if installed:
-                loop.remove_signal_handler(signal.SIGTERM)
-                signal.signal(signal.SIGTERM, before)
-
     def stop(self, reason: str) -> None:
         """Let nothing more leave; messages on their way still get their outcome.
 
@@ -451,15 +462,15 @@ class Dispatcher:
         await self._ledger.expire_leases(self._clock())
         while not self._drained:
             await self._flush()
-            if self._stopped is None:
+            if self._stopped is None and not self._is_stale:
                 await self._refill()
             busy = self._in_flight or self._answers or not self._todo.empty()
             if busy:
                 await self._doze(self._options.flush_seconds)
-            elif self._stopped is not None or not await self._wait_for_more():
+            elif self._stopped is not None or self._is_stale or not await self._wait_for_more():
                 self._drained = True
             if busy:
-                self._busy_at = time.monotonic()
+                self.busy_at = time.monotonic()
 
     async def _doze(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -472,7 +483,7 @@ class Dispatcher:
         now = self._clock()
         due = (await self._ledger.next_due(now)).at
         if self._options.follow:
-            idle = time.monotonic() - self._busy_at
+            idle = time.monotonic() - self.busy_at
             if self._options.idle_seconds is not None and idle > self._options.idle_seconds:
                 return False
             soon = (due - now).total_seconds() if due else self._options.follow_seconds
@@ -499,6 +510,7 @@ class Dispatcher:
         batch = await self._ledger.claim(room, now, lease_until)
         if batch.gate.closed is not None:
             self.stop(batch.gate.closed)
+        self._is_stale = batch.is_stale
         self._held_until = batch.gate.held_until or now + timedelta(seconds=batch.wait_seconds)
         for reason, rows in batch.skipped.items():
             self._outcomes["skipped"] += rows

@@ -305,12 +305,15 @@ class ClaimedBatch:
     :param claims: messages to send.
     :param skipped: rows that policy stopped at the last moment, by reason.
     :param wait_seconds: how long the provider's documented rate lets nothing more leave.
+    :param is_stale: the account or a template was changed: nothing was claimed, because what the
+        dispatcher has at hand would be sent by what holds no more.
     """
 
     gate: Gate
     claims: Sequence[Claim] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     wait_seconds: float = 0.0
+    is_stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +367,7 @@ class Ledger:
         self.worker_id = worker_id
         self.spec = spec_of(channel)
         self.rate_per_second = 0.0
+        self._prepared_at: datetime | None = None
         self._sql = scope_queries(scope)
         self._keys: dict[str, Any] = {
             "tenant_id": tenant_id,
@@ -392,9 +396,25 @@ class Ledger:
                 return ClaimedBatch(gate, skipped=await self._skip_cancelled(cursor))
             if gate.closed is not None or gate.held_until is not None:
                 return ClaimedBatch(gate)
+            if await self._is_stale(cursor):
+                return ClaimedBatch(gate, is_stale=True)
             if self.rate_per_second:
                 return await self._claim_within_rate(cursor, gate, batch_size, now, lease_until)
             return await self._claim(cursor, gate, batch_size, now, lease_until)
+
+    async def _is_stale(self, cursor: AsyncCursor) -> bool:
+        """Tell whether account or templates changed since they were read.
+
+        The dispatch of a snapshot ends; that of events goes on, and has to begin anew.
+        """
+        if not isinstance(self.scope, Triggered):
+            return False
+        return await self._changed_at(cursor) != self._prepared_at
+
+    async def _changed_at(self, cursor: AsyncCursor) -> datetime | None:
+        await cursor.execute(self._sql.equipment_changed_at, self._keys)
+        row = await cursor.fetchone()
+        return row["changed_at"] if row else None
 
     async def _claim_within_rate(
         self,
@@ -627,6 +647,7 @@ class Ledger:
         :raises ConfigurationError: there is no credential, or the key does not fit.
         """
         async with tenant_transaction_async(self.connection, self.tenant_id) as cursor:
+            self._prepared_at = await self._changed_at(cursor)
             credential = await load_credential(
                 cursor, tenant_id=self.tenant_id, channel=self.channel, secret_key=secret_key
             )

@@ -283,7 +283,7 @@ def test_one_task_is_decided_at_once_for_who_waits_for_it(shop: Connection) -> N
 def test_what_is_not_decided_in_time_waits_for_the_worker(shop: Connection) -> None:
     rule(shop, mode="choose", instruction="Chọn kênh hợp với khách")
     (task_id,) = arrive(shop, VIPS[:1])
-    late = {"choices": Choices(failures=1), "deadline_seconds": 0.5}
+    late: dict[str, Any] = {"choices": Choices(failures=1), "deadline_seconds": 0.5}
     assert not decide_now(shop, tenant_id="tenant_a", task_id=task_id, **late)
     assert tasks(shop)[0]["state"] == "pending"
     assert process(shop, mode="choose", choices=Choices()).queued == 1
