@@ -95,15 +95,16 @@ def api() -> FastAPI:
     imports.
     """
     from leo_activation.api.app import create_app
+    from leo_activation.api.compiling import gateways
     from leo_activation.api.services import ApiServices, make_services
-    from leo_activation.decision.client import GatewayClient
+    from operators.in_process_runs import InProcessRuns
 
     def services() -> ApiServices:
-        gateway_url = os.environ.get("LEO_GATEWAY_URL")
         return make_services(
             postgres_url("postgres_activation"),
             AirflowConnection.get("leo_secrets").password or "",
-            gateway=GatewayClient(gateway_url) if gateway_url else None,
+            **gateways(os.environ.get("LEO_GATEWAY_URL")),
+            runs=InProcessRuns(),
             # Each of the API server's processes counts a key's requests on its own.
             workers=conf.getint("api", "workers", fallback=1),
         )

@@ -35,12 +35,12 @@ from leo_activation.api.endpoints import (
     Services,
     find_profile,
     one_row,
-    problem_responses,
     read_rows,
 )
 from leo_activation.api.idempotency import Answer
 from leo_activation.api.pagination import PageRequest
 from leo_activation.api.problems import Problem
+from leo_activation.api.routing import api_router, problem_responses
 from leo_activation.api.services import ApiServices
 from leo_activation.api.task_routes import TaskDetail, read_task, read_tasks
 from leo_activation.database import Connection, tenant_transaction
@@ -50,7 +50,7 @@ from leo_activation.decision.strict_gateway import StrictGateway
 from leo_activation.events.processing import decide_now
 from leo_activation.events.rules import standing_plan
 
-router = APIRouter(tags=["activation"])
+router: APIRouter = api_router("activation")
 MayActivate = Annotated[Caller, allowed("activate")]
 # Seconds of work; the run makes the tasks of the other members.
 MOST_TASKS_IN_CALL = 20_000
@@ -111,7 +111,7 @@ class Activation(BaseModel):
     response_model=Activation,
     responses={
         202: {"model": Activation, "description": "Goes on; follow the links."},
-        **problem_responses(400, 404, 409),
+        **problem_responses(404, 409),
     },
     summary="Activate a customer or a snapshot",
 )

@@ -30,12 +30,12 @@ from leo_activation.api.endpoints import (
     WantedPage,
     find_campaign,
     one_row,
-    problem_responses,
     read_rows,
 )
 from leo_activation.api.idempotency import Answer
 from leo_activation.api.pagination import Keyset, Page
 from leo_activation.api.problems import Problem, not_found
+from leo_activation.api.routing import api_router, problem_responses
 from leo_activation.api.services import ApiServices
 from leo_activation.api.snapshot_routes import OutcomeCount
 from leo_activation.database import Connection
@@ -48,7 +48,7 @@ from leo_activation.delivery.controls import (
 from leo_activation.queries import load_queries
 from leo_activation.snapshot import require_segment
 
-router = APIRouter(tags=["campaigns"])
+router: APIRouter = api_router("campaigns")
 MayRun = Annotated[Caller, allowed("campaigns")]
 MayRead = Annotated[Caller, allowed("read")]
 Status = Literal["active", "paused", "cancelled"]
@@ -173,7 +173,7 @@ class StatusChanged(BaseModel):
     skipped: int = Field(default=0, description="Messages that will not be sent any more.")
 
 
-@router.get("/campaigns", responses=problem_responses(), summary="List campaigns")
+@router.get("/campaigns", summary="List campaigns")
 async def list_campaigns(
     services: Services,
     caller: MayRead,
@@ -211,7 +211,7 @@ async def show_campaign(services: Services, caller: MayRead, code: Code) -> Camp
     "/campaigns/{code}/runs",
     status_code=202,
     response_model=RunStarted,
-    responses=problem_responses(400, 404, 409),
+    responses=problem_responses(404, 409),
     summary="Run a campaign",
 )
 async def run_campaign(

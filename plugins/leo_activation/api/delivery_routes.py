@@ -22,14 +22,14 @@ from leo_activation.api.endpoints import (
     WantedPage,
     find_profile,
     one_row,
-    problem_responses,
     read_rows,
 )
 from leo_activation.api.masking import mask_document
 from leo_activation.api.pagination import Keyset, Page
+from leo_activation.api.routing import api_router, problem_responses
 from leo_activation.database import Connection
 
-router = APIRouter(tags=["deliveries"])
+router: APIRouter = api_router("deliveries")
 MayRead = Annotated[Caller, allowed("read")]
 Status = Literal["queued", "sending", "sent", "failed", "unknown", "retry", "skipped"]
 _BY_TIME = {"created_at": datetime, "delivery_id": UUID}

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from leo_activation.api.authentication import Caller
 from leo_activation.api.idempotency import Once, wanted_key
 from leo_activation.api.pagination import PageRequest, wanted_page
-from leo_activation.api.problems import MEDIA_TYPE, not_found
+from leo_activation.api.problems import not_found
 from leo_activation.api.services import ApiServices
 from leo_activation.database import Connection, tenant_transaction
 from leo_activation.queries import load_queries
@@ -86,46 +86,6 @@ Mode = Annotated[
         "cho từng khách."
     ),
 ]
-
-
-def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the documentation of an endpoint's refusals, with those that every endpoint has."""
-    return {
-        status: {
-            "description": _REFUSALS[status],
-            "content": {MEDIA_TYPE: {"schema": _PROBLEM}},
-        }
-        for status in sorted({401, 403, 422, 429, 503, *statuses})
-    }
-
-
-_REFUSALS = {
-    400: "The body is no JSON.",
-    401: "No API key, or none that is valid.",
-    403: "The API key lacks the scope.",
-    404: "There is no such thing, or it belongs to another tenant.",
-    409: "It contradicts what is there.",
-    413: "The body is too large.",
-    422: "A value cannot be used.",
-    429: "Too many requests: wait for Retry-After.",
-    503: "The database, the model or Airflow does not answer: repeat after Retry-After.",
-}
-_PROBLEM = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "what", "request_id"],
-    "properties": {
-        "type": {"type": "string", "examples": ["urn:leo:problem:not-found"]},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "what": {"type": "string"},
-        "value": {"type": ["string", "null"]},
-        "action": {"type": ["string", "null"]},
-        "request_id": {"type": ["string", "null"]},
-        "retry_after": {"type": "integer"},
-        "errors": {"type": "array", "items": {"type": "object"}},
-    },
-}
 
 
 def read_rows(

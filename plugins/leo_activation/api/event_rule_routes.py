@@ -21,16 +21,16 @@ from leo_activation.api.endpoints import (
     Mode,
     Services,
     WantedPage,
-    problem_responses,
     read_rows,
 )
 from leo_activation.api.pagination import Keyset, Page
 from leo_activation.api.problems import not_found
+from leo_activation.api.routing import api_router, problem_responses
 from leo_activation.database import Connection
 from leo_activation.errors import ConfigurationError
 from leo_activation.events.rules import EventRule, find_rule, list_rules, set_rule, stop_rule
 
-router = APIRouter(tags=["event rules"])
+router: APIRouter = api_router("event rules")
 MaySet = Annotated[Caller, allowed("campaigns")]
 EventType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 TemplateId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -88,7 +88,7 @@ class Rules(Page):
     items: list[Rule]
 
 
-@router.get("/event-rules", responses=problem_responses(), summary="List event rules")
+@router.get("/event-rules", summary="List event rules")
 async def list_event_rules(services: Services, caller: MaySet, page: WantedPage) -> Rules:
     """List what each event type sets off, rules that were stopped included."""
     keyset = Keyset("event-rules", {"event_type": str})
@@ -115,7 +115,7 @@ async def show_event_rule(services: Services, caller: MaySet, event_type: EventT
 
 
 @router.put(
-    "/event-rules/{event_type}", responses=problem_responses(400, 409), summary="Set an event rule"
+    "/event-rules/{event_type}", responses=problem_responses(409), summary="Set an event rule"
 )
 async def set_event_rule(
     services: Services, caller: MaySet, event_type: EventType, wish: RuleWish

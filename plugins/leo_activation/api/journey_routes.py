@@ -9,14 +9,15 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from leo_activation.api.authentication import Caller, allowed
-from leo_activation.api.endpoints import ExtId, Services, problem_responses
+from leo_activation.api.endpoints import ExtId, Services
 from leo_activation.api.masking import mask_document
 from leo_activation.api.problems import not_found
+from leo_activation.api.routing import api_router, problem_responses
 from leo_activation.database import Connection
 from leo_activation.errors import UnknownProfileError
 from leo_activation.journey import describe_step, load_journey
 
-router = APIRouter(tags=["profiles"])
+router: APIRouter = api_router("profiles")
 MayRead = Annotated[Caller, allowed("read")]
 
 

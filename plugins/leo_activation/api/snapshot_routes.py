@@ -23,17 +23,17 @@ from leo_activation.api.endpoints import (
     Services,
     WantedPage,
     one_row,
-    problem_responses,
     read_rows,
 )
 from leo_activation.api.idempotency import Answer
 from leo_activation.api.masking import mask_document
 from leo_activation.api.pagination import Keyset, Page, PageRequest
+from leo_activation.api.routing import api_router, problem_responses
 from leo_activation.database import Connection
 from leo_activation.queries import load_queries
 from leo_activation.snapshot import freeze_segment, require_segment
 
-router = APIRouter(tags=["snapshots"])
+router: APIRouter = api_router("snapshots")
 MayFreeze = Annotated[Caller, allowed("snapshots")]
 MayRead = Annotated[Caller, allowed("read")]
 _BY_TIME = {"created_at": datetime, "snapshot_id": UUID}
@@ -167,7 +167,7 @@ class Differences(Page):
     "/snapshot/create",
     status_code=201,
     response_model=SnapshotCreated,
-    responses=problem_responses(400, 404, 409),
+    responses=problem_responses(404, 409),
     summary="Freeze a segment",
 )
 async def create_snapshot(
@@ -193,7 +193,7 @@ async def create_snapshot(
     return await once.answer(request, caller, key, wish.model_dump(mode="json"), work)
 
 
-@router.get("/snapshots", responses=problem_responses(), summary="List snapshots")
+@router.get("/snapshots", summary="List snapshots")
 async def list_snapshots(
     services: Services,
     caller: MayRead,

@@ -19,14 +19,14 @@ from leo_activation.api.endpoints import (
     WantedPage,
     find_profile,
     one_row,
-    problem_responses,
     read_rows,
 )
 from leo_activation.api.masking import mask_document
 from leo_activation.api.pagination import Keyset, Page, PageRequest
+from leo_activation.api.routing import api_router, problem_responses
 from leo_activation.database import Connection
 
-router = APIRouter(tags=["tasks"])
+router: APIRouter = api_router("tasks")
 MayRead = Annotated[Caller, allowed("read")]
 Status = Literal["pending", "deciding", "decided", "waiting", "dispatching", "completed", "failed"]
 _BY_TIME = {"created_at": datetime, "task_id": UUID}

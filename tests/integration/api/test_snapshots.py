@@ -70,8 +70,8 @@ def test_a_campaign_that_is_there_needs_no_sentence(shop: ApiShop) -> None:
         ({"channels": []}, 422, "invalid-request"),
         ({"campaign": "có dấu"}, 422, "invalid-request"),
         ({"reason": "  "}, 422, "invalid-request"),
-        ({"reason": "a\x00b"}, 422, "invalid-request"),
-        ({"instruction": "Gửi \ud800"}, 422, "invalid-request"),
+        ({"reason": "a\x00b"}, 400, "invalid-json"),
+        ({"instruction": "Gửi \ud800"}, 400, "invalid-json"),
         ({"colour": "red"}, 422, "invalid-request"),
     ],
 )
