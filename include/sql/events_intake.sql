@@ -6,7 +6,7 @@
 with
 item as (
     select i.*
-    from json_to_recordset(%(events)s::json) as i (
+    from jsonb_to_recordset(%(events)s::jsonb) as i (
         place integer, ext_id text, event_type text, source text, source_key text,
         occurred_at timestamptz, payload jsonb
     )
@@ -45,7 +45,9 @@ triggered as (
         s.profile_id, r.campaign_id, r.plan_id
     from stored as s
     inner join event_rule as r on r.tenant_id = %(tenant_id)s and s.event_type = r.event_type
-    where r.is_active and s.occurred_at > %(now)s - r.valid_minutes * interval '1 minute'
+    where
+        r.is_active
+        and s.occurred_at > %(now)s::timestamptz - r.valid_minutes * interval '1 minute'
     returning event_id
 )
 
@@ -68,7 +70,7 @@ select
     and e.occurred_at = i.occurred_at
     and e.payload = i.payload as is_same
 from
-    json_to_recordset(%(events)s::json) as i (
+    jsonb_to_recordset(%(events)s::jsonb) as i (
         place integer, event_id uuid, event_type text, occurred_at timestamptz, payload jsonb
     )
 inner join marketing_event as e on e.tenant_id = %(tenant_id)s and i.event_id = e.event_id;

@@ -58,6 +58,8 @@ def create_app(services_factory: ServicesFactory) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=_GZIP_FROM_BYTES, compresslevel=3)
     app.add_middleware(RequestContext, metrics=metrics)
     install_problems(app)
+    # Before the route that documents it.
+    app.router.routes.insert(0, events_routes.fast_route())
     for router in ROUTERS:
         app.include_router(router)
     return app

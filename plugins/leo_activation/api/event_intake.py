@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
@@ -37,6 +37,9 @@ FLUSH_EVENTS = 5_000
 GATHER_SECONDS = 0.005
 # Transactions of events at a time in one process; the other connections stay for other requests.
 TRANSACTIONS = 4
+# Of one tenant. A second one for single posts would only halve what each of them writes; batches
+# are large enough to keep two processors of PostgreSQL busy.
+SINGLE_WRITERS, BATCH_WRITERS = 1, 2
 WRITE_SECONDS = 20.0
 
 
@@ -70,10 +73,11 @@ class _Submission:
 
 @dataclass(eq=False, slots=True)
 class _Lane:
-    """What waits to be written for one tenant, and the task that writes it."""
+    """What waits to be written for one tenant, and the tasks that write it."""
 
+    most_writers: int
     waiting: deque[_Submission] = field(default_factory=deque)
-    writer: asyncio.Task[None] | None = None
+    writers: set[asyncio.Task[None]] = field(default_factory=set)
     began: float = float("-inf")
 
 
@@ -128,22 +132,29 @@ class EventIntake:
             return []
         if self.events_inside and self.events_inside + count > self.max_events:
             raise _full(f"{self.events_inside:,} events wait")
-        key = (checked_tenant(tenant_id), count > 1)
-        lane = self._lanes.setdefault(key, _Lane())
         submission = _Submission(documents, asyncio.get_running_loop().create_future())
         self._count(count)
         try:
-            lane.waiting.append(submission)
-            if lane.writer is None:
-                lane.writer = asyncio.create_task(self._write_lane(key, lane))
+            self._enqueue(checked_tenant(tenant_id), submission)
             return await submission.answer
         finally:
             self._count(-count)
 
     async def close(self) -> None:
         """Wait until what was let in is written."""
-        while writers := [lane.writer for lane in self._lanes.values() if lane.writer]:
+        while writers := [task for lane in self._lanes.values() for task in lane.writers]:
             await asyncio.wait(writers)
+
+    def _enqueue(self, tenant_id: str, submission: _Submission) -> None:
+        """Put events into their lane, and make sure that somebody writes it."""
+        is_batch = len(submission.documents) > 1
+        key = (tenant_id, is_batch)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(BATCH_WRITERS if is_batch else SINGLE_WRITERS)
+        lane.waiting.append(submission)
+        if len(lane.writers) < lane.most_writers:
+            lane.writers.add(asyncio.create_task(self._write_lane(key, lane)))
 
     def _count(self, more: int) -> None:
         self.events_inside += more
@@ -157,11 +168,13 @@ class EventIntake:
                 if pause > 0:
                     await asyncio.sleep(pause)
                 async with self._slots:
-                    lane.began = time.monotonic()
-                    await self._flush(key[0], _take(lane.waiting))
+                    if lane.waiting:
+                        lane.began = time.monotonic()
+                        await self._flush(key[0], _take(lane.waiting))
         finally:
-            lane.writer = None
-            if lane.began < time.monotonic() - 60:
+            # At once and not by a callback: who comes next must not count on a writer that is gone.
+            lane.writers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            if not lane.writers and not lane.waiting:
                 self._lanes.pop(key, None)
 
     async def _flush(self, tenant_id: str, together: list[_Submission]) -> None:

@@ -10,6 +10,8 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from leo_activation.api.authentication import SECURITY, Caller, KeyRing, allowed
 from leo_activation.api.event_intake import EventIntake, Stored
@@ -70,6 +72,24 @@ router.add_api_route(
     responses=problem_responses(409, 413, 415),
     openapi_extra={**POST_EVENTS, "security": SECURITY},
 )
+
+
+class _NamedRoute(Route):
+    """A route that the metrics know by its path, as they know FastAPI's."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether a request is for this route, and what it adds to the request's scope."""
+        match, child = super().matches(scope)
+        return match, {**child, "route": self}
+
+
+def fast_route() -> Route:
+    """Return the route that answers ``POST /events`` without FastAPI's work on each request.
+
+    It solves no dependencies and validates nothing, which :func:`post_events` does itself, and
+    takes a third off the time of a single post. FastAPI's own route stays, for the documentation.
+    """
+    return _NamedRoute("/events", post_events, methods=["POST"], include_in_schema=False)
 
 
 def _told_size(request: Request) -> int:

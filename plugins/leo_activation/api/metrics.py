@@ -13,6 +13,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 # Set by `leo api --workers`, whose processes put their counters together.
 MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -46,14 +47,24 @@ class ApiMetrics:
             "leo_api_events_waiting", "Events that are not written yet.",
             registry=self.registry, multiprocess_mode="livesum",
         )  # fmt: skip
+        # Looking a child up by its labels costs more than counting.
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         for status in ("accepted", "duplicate", "conflict", "rejected"):
             self.events.labels(status)
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request under the pattern of its route, never under its address."""
         route = getattr(scope.get("route"), "path", "none")
-        self.requests.labels(route, scope["method"], str(status)).inc()
-        self.latency.labels(route).observe(seconds)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        key = (route, method, status)
+        found = self._children.get(key)
+        if found is None:
+            found = self._children[key] = (
+                self.requests.labels(route, method, str(status)),
+                self.latency.labels(route),
+            )
+        found[0].inc()
+        found[1].observe(seconds)
 
     def page(self) -> bytes:
         """Return all counters as text, of all processes where there are several."""

@@ -37,12 +37,8 @@ _PAGE: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.api_route(
-    "/unsubscribe/{token}",
-    methods=["GET", "HEAD"],
-    response_class=HTMLResponse,
-    responses=_PAGE,
-)
+@router.head("/unsubscribe/{token}", include_in_schema=False)
+@router.get("/unsubscribe/{token}", response_class=HTMLResponse, responses=_PAGE)
 async def show_page(token: str, request: Request) -> Response:
     """Show who wrote and a button; nothing is changed."""
     services: ApiServices = request.app.state.services
