@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from leo_activation.decision.catalogue import Attribute
-from leo_activation.decision.lexicon import cue, cues_document
+from leo_activation.decision.lexicon import (
+    cue,
+    cues_document,
+    features,
+    name_words,
+    words_of,
+)
 from leo_activation.decision.parts import NEGATED, Condition
-from leo_activation.decision.quantities import Quantity
-from leo_activation.decision.reading import Reading, index_of
+from leo_activation.decision.quantities import NEXT, Quantity, find_quantities
+from leo_activation.decision.reading import Reading, index_of, units_of
 from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
 _BEFORE = tuple((name, "|".join(words)) for name, words in cues_document()["before"])
@@ -18,16 +25,42 @@ _GIVES = cue("gives")
 _LEFT_OUT_AMOUNT = cue("left_out_amount")
 # These mean a comparison only right before the amount.
 _TOUCHING = ("tu", "from", "du", "dat", "min")
+# What says that there was none, or (``_ONCE``) that there was one.
+_ONCE = r"da tung|tung|con(?= no)|dang(?= no)|co(?= no)|(?:has|have) ever|ever|still(?= ow)"
+_ONE = r"(?:da tung|tung|con|dang|co|ever|has ever|have ever|still)$"
+_NEVER = (
+    r"chua tung|chua bao gio|chua he|chua co|chua|khong co|khong con|khong(?! qua| duoi| tren)|"
+    rf"never(?: ever)?|no|without|haven t|hasn t|have not|has not|zero|don t|doesn t|{_ONCE}"
+)
+_NOT_WITHIN = "".join(
+    rf"(?<!\b{word} )" for word in ("trong", "moi", "hang", "mot", "per", "in", "a")
+)
 # Words that may stand between a comparison and its amount.
 _LOOSE = (
     r"(?:(?:khoang|tam|la|co|the|a|total|of|muc|so|chung|dung|den|toi|than|mot|moc|tai|qua) ?)"
     r"{0,2}"
 )
 _OLDEST = 120
+_APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
+# From here on the words around an amount name its attribute.
+_NAMED = 0.3
+# How much of a name "never" has to be said about.
+_TOLD = 0.5
+_EACH = r"mot|moi|hang|a|an|per|each|every|trong|/"
+_DURING = r"trong(?: vong)?|in the (?:last|past)|last|past|over the (?:last|past)|within|during|in"
+_LATELY = r"qua|vua qua|gan day|gan nhat|tro lai day|vua roi"
+_COMPARED_AT = r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu"
 _HABITS = (
-    (r"people|customers|anyone|those|khach|nguoi|ai|guests|users|members", "age|tuoi", "plain"),
+    (
+        r"people|customers|anyone|those|khach|nguoi|ai|guests|users|members|patients|subscribers|"
+        r"shoppers|students|drivers|owners|donors|folks|clients|everyone|hoi vien|benh nhan|"
+        r"hoc vien|thanh vien|chi em|phu nu|dan ong|ban|women|men|ladies|moms?|nu|nam|guys|adults|"
+        r"travell?ers|residents|volunteers|buyers|parents|employees",
+        r"\bage|tuoi$|^tuoi",
+        "plain",
+    ),
     (r"chi|tieu|bo ra|spent|spend\w*|mua", "spen|tieu|revenue|ltv|total", "money"),
-    (r"tuoi|years? old|aged?", "age|tuoi", "plain"),
+    (r"tuoi|years? old|aged?", r"\bage|tuoi", "plain"),
 )
 _SIZES = {"days": 1_440, "any": 1_440, "years": 525_600}
 _UNITS = (("months?|thang", 43_200), ("years?|nam", 525_600), ("weeks?|tuan", 10_080),
@@ -47,16 +80,94 @@ class AmountReader:
     def amounts(self) -> Iterator[Condition]:
         """Yield the conditions on numbers, in the sentence's order."""
         sentence = self.sentence
+        before: tuple[Condition, Quantity] | None = None
         for index, (quantity, first, last) in enumerate(sentence.quantities):
-            is_name = any(
-                first >= item.first and last <= item.last for _, item in sentence.value_mentions
-            )
-            if quantity.kind == "date" or is_name or sentence.pause_of(quantity, first, last):
+            if quantity.kind == "date" or self._is_something_else(index):
                 continue
-            fitting = self._fitting(quantity, first, last)
-            operators = self._compared(index, is_said=max(fitting.values(), default=0.0) > 0)
+            fitting: Mapping[str, float] = self._fitting(index)
+            said = max(fitting.values(), default=0.0)
+            again = before is not None and before[1].value == quantity.value
+            if before is not None and (said < _NAMED or again):
+                fitting = self._inherited(index, *before) or fitting
+            operators = self._compared(index, is_said=said > 0)
             if fitting and operators:
-                yield Condition(first, last, fitting, operators, self._values(fitting, quantity))
+                found = Condition(first, last, fitting, operators, self._values(fitting, quantity))
+                before = found, quantity
+                yield found
+
+    def _is_something_else(self, index: int) -> bool:
+        """Tell whether an amount is a wait, part of a name or a message, or a period."""
+        quantity, first, last = self.sentence.quantities[index]
+        named = any(
+            first >= item.first and last <= item.last for _, item in self.sentence.value_mentions
+        )
+        return (
+            named
+            or self.sentence.pause_of(quantity, first, last) is not None
+            or quantity.after == NEXT
+            or self._is_in_template(first, last)
+            or self._is_period(index)
+        )
+
+    def _is_in_template(self, first: int, last: int) -> bool:
+        """Tell whether an amount is one that a template's own words hold: "phiếu 50k"."""
+        number = self.sentence.reading.words[first].text
+        near = self.sentence.reading.inside(max(0, first - 4), last + 4)
+        around = {item.name for item in near if not first <= item.first <= last}
+        for item in self.sentence.catalogue.templates:
+            words = [*words_of(item.label), *name_words(item.template_id)]
+            amounts = {str(one.value) for one in find_quantities(item.label)}
+            quantity = next(one for one, low, _ in self.sentence.quantities if low == first)
+            if number not in {word.text for word in words} and str(quantity.value) not in amounts:
+                continue
+            if around & {one.name for one in features(words_of(item.label))}:
+                return True
+        return False
+
+    def _is_period(self, index: int) -> bool:
+        """Tell whether a duration only says within which time something is counted."""
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind != "duration":
+            return False
+        reading = self.sentence.reading
+        others = [
+            (one, low, high) for one, low, high in self.sentence.quantities
+            if low != first and one.kind != "date" and self._is_one_clause(first, low)
+            and self.sentence.pause_of(one, low, high) is None
+        ]  # fmt: skip
+        if not others:
+            return False
+        if any(high + 1 <= first <= high + 4 and reading.says(_EACH, high + 1, first)
+               for _, _, high in others):  # fmt: skip
+            return True
+        led = reading.says(_DURING, max(0, first - 3), first - 1)
+        ends = reading.says(_LATELY, last + 1, last + 2)
+        counted = any(
+            re.search(rf"(?<!\d){int(quantity.value // 1_440)}(?!\d)", plain_label(item))
+            for item in self.sentence.catalogue.attributes if item.type == "number"
+        )  # fmt: skip
+        compared = reading.says(_COMPARED_AT, max(0, first - 3), first - 1)
+        return (ends or led or counted) and not compared
+
+    def _is_one_clause(self, one: int, other: int) -> bool:
+        """Tell whether nothing strong stands between two words."""
+        low, high = sorted((one, other))
+        return not self.sentence.reading.says(
+            r"[;.:]|thi|con lai|otherwise|then|roi|sau do", low, high
+        )
+
+    def _inherited(
+        self, index: int, before: Condition, amount: Quantity
+    ) -> Mapping[str, float] | None:
+        """Return the attribute of the amount before, when this one can only mean the same."""
+        quantity, first, _ = self.sentence.quantities[index]
+        attribute = self.sentence.catalogue.attribute(before.key[0])
+        same = quantity.kind in (amount.kind, "plain") or self._is_range(index - 1, index)
+        if attribute is None or not same or amount_of(attribute, quantity) is None:
+            return None
+        if self.sentence.reading.says(r"tuoi|years? old|aged", first, first + 2):
+            return None
+        return {attribute.name: 1.0}
 
     def _values(self, fitting: Mapping[str, float], quantity: Quantity) -> dict[str, float]:
         """Return what an amount is for each attribute that it may belong to."""
@@ -79,10 +190,21 @@ class AmountReader:
         elif is_given and not is_said:
             # "Voucher 50k" is what the message is about.
             return {}
-        left_out = reading.says(_LEFT_OUT_AMOUNT, self.sentence.clause_start(first), first - 1)
-        if left_out and not reading.says(r"khong (?:duoi|qua|tren)", max(0, first - 2), first):
+        if self._is_left_out(first):
             return {NEGATED[name]: weight for name, weight in operators.items()}
         return operators
+
+    def _is_left_out(self, first: int) -> bool:
+        """Tell whether an amount is that of those who are left out."""
+        reading = self.sentence.reading
+        start = self.sentence.clause_start(first)
+        if reading.says(r"khong (?:duoi|qua|tren|it|nhieu|hon|thap|cao)", max(0, first - 3), first):
+            return False
+        for _, high in reading.find(_LEFT_OUT_AMOUNT, start, first - 1):
+            between = reading.text_of(high + 1, first - 1)
+            if not re.search(r"\b(?:va|and|ma|but|thi|dong thoi|con)\b|[,;:]", between):
+                return True
+        return False
 
     @staticmethod
     def _unsaid(quantity: Quantity) -> dict[str, float]:
@@ -95,8 +217,9 @@ class AmountReader:
         """Return the comparison that stands next to an amount."""
         _, first, last = self.sentence.quantities[index]
         for name, words in _AFTER:
-            after = self.sentence.reading.find(words, last + 1, last + 5)
-            if any(low <= last + 2 for low, _ in after):
+            after = self.sentence.reading.find(words, last + 1, last + 6)
+            gaps = [self.sentence.reading.text_of(last + 1, low - 1) for low, _ in after]
+            if any(len(gap.split()) <= 3 and not re.search(_APART_FROM, gap) for gap in gaps):
                 return {name: 1.0}
         if self._is_range(index, index + 1):
             return {"gte": 1.0}
@@ -140,33 +263,43 @@ class AmountReader:
             opened or between in ("-", "–", "den", "toi", "to")
         )
 
-    def _fitting(self, quantity: Quantity, first: int, last: int) -> dict[str, float]:
+    def _fitting(self, index: int) -> dict[str, float]:
         """Return the attributes that an amount may belong to, the one that the words name first."""
+        quantity, first, last = self.sentence.quantities[index]
         numbers = [
             item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
         ]
         low, high = self._window(first, last)
         said = self.sentence.reading.inside(low, high)
-        index = index_of({item.name: item.label for item in numbers})
-        scores = index.scores(said)
+        scores = index_of({item.name: item.label for item in numbers}).scores(said)
         unit = {
-            item.name for item in self.sentence.reading.inside(last, last + 2) if item.first > last
-        }
-        unit |= self._shared_unit(last)
+            item.name.removeprefix("~") for item in self.sentence.reading.inside(last + 1, last + 2)
+        } | self._shared_unit(last)
         found = {}
         for item in numbers:
-            if amount_of(item, quantity) is None:
+            if amount_of(item, quantity) is None or self._is_of_money(item, quantity, last):
                 continue
             score = scores.get(item.name, (0.0, 0.0))[0]
             bonus = 0.8 if meanings_of(item) & unit else 0.0
+            bonus += 0.6 if quantity.after and quantity.after in _heads(item) else 0.0
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         named = {name: score for name, score in found.items() if score > 0}
         bare = [name for name in found if self._is_numeric(name)]
-        # The only attribute that an amount can belong to needs no naming.
-        kept = named or dict.fromkeys(bare, 0.1 if len(bare) == 1 else 0.0)
+        # The only attribute that an amount can belong to needs no naming; of several none is meant.
+        kept = named or (dict.fromkeys(bare, 0.1) if len(bare) == 1 else {})
+        if self.sentence.reading.says(r"tuoi|years? old|aged", first - 1, last + 2):
+            kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
+
+    def _is_of_money(self, item: Attribute, quantity: Quantity, last: int) -> bool:
+        """Tell whether an amount of money cannot be a number of things: "300k" is no visit."""
+        if quantity.kind != "money" or item.unit == "vnd":
+            return False
+        following = self.sentence.reading.words[last + 1 : last + 2]
+        counted = any(word.text in _heads(item) for word in following)
+        return not counted and any(one.unit == "vnd" for one in self.sentence.catalogue.attributes)
 
     def _shared_unit(self, last: int) -> set[str]:
         """Return what the second number of a range counts: "15 đến 22 tuổi"."""
@@ -177,6 +310,14 @@ class AmountReader:
                 return {item.name for item in self.sentence.reading.inside(end + 1, end + 2)}
         return set()
 
+    def _is_age(self, name: str) -> bool:
+        """Tell whether an attribute is an age, of a person or a thing."""
+        attribute = self.sentence.catalogue.attribute(name)
+        return attribute is not None and (
+            attribute.unit == "years"
+            or re.search(r"\bage\b|tuoi", plain_label(attribute)) is not None
+        )
+
     def _is_numeric(self, name: str) -> bool:
         attribute = self.sentence.catalogue.attribute(name)
         return attribute is not None and attribute.type == "number"
@@ -185,7 +326,7 @@ class AmountReader:
         """Return the words around an amount that can say what is counted."""
         stops = (
             rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho (?=khach|ai|nhung|nguoi)"
-            r"|gui|nhan|send|then|to"
+            r"|gui|nhan|send|then|to|gets?|receives?|should|who"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last
@@ -199,6 +340,54 @@ class AmountReader:
         ]
         after += [one for one, _ in others if one > last]
         return max(before, default=max(-1, first - 10)) + 1, min(after, default=last + 7) - 1
+
+    def none_at_all(self) -> Iterator[Condition]:
+        """Yield what was never done or is not owed: "chưa mua lần nào", "never returned"."""
+        reading = self.sentence.reading
+        counted = {item.name: item.label for item in self.sentence.catalogue.attributes
+                   if item.type == "number" and item.unit in ("count", "vnd")}  # fmt: skip
+        for name, label in counted.items():
+            names = [features(words) for words in (name_words(name), words_of(label))]
+            wanted = [
+                [unit for unit in units_of(known) if not unit & _generic()] for known in names
+            ]
+            for low, high in reading.find(_NEVER):
+                if any(one.kind == "duration" and low - 3 <= last < low
+                       and not reading.says(r"[,;.:]|va|and", last, low)
+                       for one, _, last in self.sentence.quantities):  # fmt: skip
+                    continue
+                found = self._told_after([told for told in wanted if told], high)
+                if found is not None:
+                    operator = "gt" if re.match(_ONE, reading.text_of(low, high)) else "eq"
+                    yield Condition(low, found, {name: 1.0}, {operator: 1.0}, {"0": 1.0})
+                    break
+
+    def _told_after(self, wanted: Sequence[Sequence[frozenset[str]]], high: int) -> int | None:
+        """Return the last word of what "never" is said about, or none when it is another thing.
+
+        :param wanted: what the attribute's name means, and what its label means.
+        """
+        reading = self.sentence.reading
+        stops = rf"[,;:.]|thi|gui|send|va|and|but|ma|should|gets?|message|contact|notify|{CHANNEL}"
+        ends = [one for one, _ in reading.find(stops, high + 1, high + 7)]
+        end = min([*ends, high + 7]) - 1
+        if any(high < first <= end + 1 for _, first, _ in self.sentence.quantities):
+            return None
+        literal = [item for _, item in self.sentence.value_mentions
+                   if item.share > 0.8 and item.names[0][1] >= 4.0]  # fmt: skip
+        if any(item.first <= end and high < item.last for item in literal):
+            return None
+        around = reading.inside(high + 1, end)
+        said = {item.name.removeprefix("~") for item in around}
+        shares = [sum(bool(unit & said) for unit in told) / len(told) for told in wanted]
+        if max(shares, default=0.0) < _TOLD:
+            return None
+        told = {name for units in wanted for unit in units for name in unit}
+        last = max(item.last for item in around if item.name.removeprefix("~") in told)
+        tail = reading.find(
+            r"lan nao|bao gio|nao(?: ca| het)?|yet|anything|at all", last + 1, last + 4
+        )
+        return tail[0][1] if tail else last
 
     def days(self) -> Iterator[Condition]:
         """Yield the conditions on dates."""
@@ -220,6 +409,23 @@ class AmountReader:
                         "gte" if re.search(r"tu|since|from", before) else "eq")  # fmt: skip
             order = dict(sorted(ranked.items(), key=lambda pair: -pair[1]))
             yield Condition(first, last, order, {operator: 1.0}, {quantity.day: 1.0})
+
+
+@cache
+def _generic() -> frozenset[str]:
+    """Return the meanings of words that every number is named with."""
+    words = words_of(
+        "so , lan , tong , trung binh , ngay , thang , nam , tuan , gia tri , tien , count , num"
+    )
+    return frozenset(item.name for item in features(words))
+
+
+def _heads(attribute: Attribute) -> list[str]:
+    """Return the first words of what an attribute counts: of "số chuyến bay năm qua" "chuyen"."""
+    words = [word.text for word in words_of(attribute.label)]
+    while words and words[0] in ("so", "tong", "luong", "number", "of", "count"):
+        words = words[1:]
+    return words[:2]
 
 
 def _habit(
@@ -248,18 +454,37 @@ def amount_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     if attribute.type not in ("number", "any"):
         return None
     value = quantity.value
-    plain = plain_label(attribute)
     if quantity.kind == "duration":
-        for words, minutes in _UNITS:
-            if attribute.unit != "days" and re.search(rf"\b(?:{words})\b", plain):
-                return _whole(value / minutes) if value >= minutes else None
+        minutes = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
+        if minutes:
+            return _whole(value / minutes) if value >= minutes else None
         size = _SIZES.get(attribute.unit)
         return int(value // size) if size and value >= size else None
     if quantity.kind == "money":
+        if attribute.unit in ("days", "years", "month"):
+            return None
         return value if attribute.unit in ("vnd", "any") or value < 1_000_000 else None
     if attribute.unit == "vnd":
         return value if value >= 1_000 else None
     return value
+
+
+def _counted_in(attribute: Attribute) -> int:
+    """Return the minutes of the unit of time that an attribute counts; 0 when it counts none."""
+    for text in (attribute.label, " ".join(word.text for word in name_words(attribute.name))):
+        plain = " ".join(word.text for word in words_of(text))
+        places = [
+            (match.start(), minutes)
+            for words, minutes in _UNITS
+            if (
+                match := re.search(
+                    rf"{_NOT_WITHIN}\b(?:{words})\b(?! (?:qua|nay|truoc|vua))", plain
+                )
+            )
+        ]
+        if places:
+            return min(places)[1]
+    return 0
 
 
 def _whole(value: float) -> int | float:

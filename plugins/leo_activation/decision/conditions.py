@@ -8,19 +8,34 @@ from dataclasses import replace
 from functools import cached_property
 
 from leo_activation.decision.amounts import AmountReader
-from leo_activation.decision.lexicon import cue
+from leo_activation.decision.catalogue import Attribute
+from leo_activation.decision.lexicon import cue, features, name_words, words_of
 from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.reading import Mention
-from leo_activation.decision.sentence import CHANNEL, Sentence, plain_label
+from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
 # Scores from here on are of names said word by word.
 _LITERAL = 4.0
+# The share of its words that names a yes-or-no attribute, and after "có" or "need".
+_MOST, _HALF = 0.6, 0.45
+# So many words around a number belong to it.
+_NEAR = 6
 _NOT_NEAR = cue("not_near")
 _EVERYONE = cue("everyone")
 _OR = cue("or")
 _THINGS = cue("things")
 _MARKERS = cue("markers")
+_SWITCHED_OFF = r"(?:dang |is |are |bi |turned |da )?(?:off|tat|disabled|inactive|false)"
+_AUDIENCE_LEAD = cue("audience_lead")
+_PEOPLE_LEAD = cue("people_lead")
+_ZONE_OPENS = cue("zone_opens")
+_ZONE_ENDS = cue("zone_ends")
+_FOLLOWS_GROUP = (
+    r"customers?|members?|users?|clients?|guests?|people|shoppers|patients?|students?|holders?|"
+    r"segment|group|folks|passengers?|buyers?|owners?|subscribers?|thi|who|whose|lovers?|fans?|"
+    r"accounts?|tier|travell?ers?|donors?|drivers?|plans?"
+)
 _SOMEBODY = cue("somebody")
 _HAVING = cue("having")
 _KNOWING = cue("knowing")
@@ -46,7 +61,9 @@ class ConditionReader:
             *self._yes_no(),
             *self._numbers.amounts(),
             *self._numbers.days(),
+            *self._numbers.none_at_all(),
         ]
+        found = [item for item in found if not self._is_counted(item, found)]
         found += OpenReader(self.sentence).conditions(found)
         found += self._known(found)
         found.sort(key=lambda item: (item.first, item.last))
@@ -54,9 +71,9 @@ class ConditionReader:
 
     def _named_conditions(self) -> Iterator[Condition]:
         for attribute, item in self.sentence.value_mentions:
-            if self._is_template_only(item) or self.sentence.names_channel(attribute, item):
+            if self._is_template_only(attribute, item) or self._is_said_of_fact(item):
                 continue
-            if self.sentence.is_in_channel(item):
+            if self.sentence.names_channel(attribute, item) or self.sentence.is_in_channel(item):
                 continue
             operator = "contains" if attribute.type == "set" else "eq"
             if self.sentence.is_excepted(item.first, item.last):
@@ -65,34 +82,93 @@ class ConditionReader:
                 item.first, item.last, {attribute.name: 1.0}, {operator: 1.0}, dict(item.names)
             )
 
-    def _is_template_only(self, item: Mention) -> bool:
-        """Tell whether the words are those of a template and name no audience."""
-        if self.sentence.clause_start(item.first) == item.first:
+    def _is_counted(self, item: Condition, found: Sequence[Condition]) -> bool:
+        """Tell whether the words of a group only say what a number counts: "chạy trên 5.000 km"."""
+        attribute = self.sentence.catalogue.attribute(item.key[0])
+        if attribute is None or not attribute.values:
             return False
-        marked = self.sentence.reading.says(_MARKERS, max(0, item.first - 3), item.first - 1)
-        breaks = self.sentence.reading.find(r"[,;:.]", max(0, item.first - 3), item.first - 1)
-        start = max(0, item.first - 2, *(high + 1 for _, high in breaks))
-        asked = rf"{CHANNEL}|gui|nhac|moi|tang|bao|send|the"
-        if start == item.first:
+        words = self.sentence.reading.words[item.first : item.last + 1]
+        said: dict[tuple[int, int], set[str]] = {}
+        for one in self.sentence.reading.inside(item.first, item.last):
+            if one.name[0] != "~":
+                said.setdefault((one.first, one.last), set()).add(one.name)
+        names = {word for value in attribute.values for text in (value.name, value.label)
+                 for word in [" ".join(one.text for one in words_of(text))]}  # fmt: skip
+        if not said or " ".join(word.text for word in words) in names:
             return False
-        if (
-            not marked
-            and item.names[0][1] < 3
-            and self.sentence.reading.says(asked, start, item.first - 1)
-        ):
-            return True
-        for other in self.sentence.template_mentions:
-            wider = other.first < item.first or (
-                other.first == item.first and other.last > item.last
-            )
-            if other.share < 0.5 or not item.overlaps(other) or not wider:
+        for other in found:
+            number = self.sentence.catalogue.attribute(other.key[0])
+            if number is None or number.type != "number" or abs(other.first - item.first) > _NEAR:
                 continue
-            start = min(max(other.first, item.first - 4), item.first - 1)
-            if other.first == item.first:
-                start = item.first - 2
-            if not self.sentence.reading.says(_MARKERS, max(0, start), item.first - 1):
+            if all(run & meanings_of(number) for run in said.values()):
                 return True
         return False
+
+    def _is_template_only(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether the words are those of a template and name no audience."""
+        reading = self.sentence.reading
+        if (
+            not self._is_in_some_template(item)
+            or self.sentence.clause_start(item.first) == item.first
+        ):
+            return False
+        led = reading.says(_AUDIENCE_LEAD, item.first - 1, item.first - 1) if item.first else True
+        followed = reading.says(_FOLLOWS_GROUP, item.last + 1, item.last + 1)
+        if followed or (led and not self._is_joined(item)) or self._is_named(attribute, item):
+            return False
+        for other in self.sentence.template_mentions:
+            wider = other.first < item.first or other.last > item.last
+            if other.share >= 0.5 and wider and item.overlaps(other):
+                return True
+        return self._is_in_zone(item)
+
+    def _is_in_some_template(self, item: Mention) -> bool:
+        """Tell whether any template is called by words like these."""
+        said = {one.name.removeprefix("~")
+                for one in self.sentence.reading.inside(item.first, item.last)}  # fmt: skip
+        return any(
+            said & {one.name.removeprefix("~") for one in features(words)}
+            for template in self.sentence.catalogue.templates
+            for words in (words_of(template.label), name_words(template.template_id))
+        )
+
+    def _is_in_zone(self, item: Mention) -> bool:
+        """Tell whether words stand where a message is named: "send the …", "gửi …"."""
+        reading = self.sentence.reading
+        opens = reading.find(_ZONE_OPENS, max(0, item.first - 6), item.first - 1)
+        if not opens:
+            return False
+        at = opens[-1][1]
+        if reading.says(_ZONE_ENDS, at + 1, item.first - 1):
+            return False
+        is_object = reading.says(r"the|an?|our|about|their|his", item.last + 1, item.last + 1)
+        return not (at == item.first - 1 and is_object and reading.words[at].text != "the")
+
+    def _is_said_of_fact(self, item: Mention) -> bool:
+        """Tell whether the words are a part of what an attribute without values is called."""
+        reading = self.sentence.reading
+        return any(
+            other.share >= 0.65 and other.first <= item.first and item.last <= other.last
+            and not reading.says(r"va|and|or|hoac|ma|but|[,;:.]", other.first, other.last)
+            and other.last - other.first > item.last - item.first + 1
+            for attribute in self.sentence.catalogue.attributes
+            if not attribute.values and attribute.type != "set"
+            for other in reading.mentions({attribute.name: attribute.label})
+        )  # fmt: skip
+
+    def _is_joined(self, item: Mention) -> bool:
+        """Tell whether the word before some words is also one of a template's name."""
+        if self.sentence.reading.says(_PEOPLE_LEAD, item.first - 1, item.first - 1):
+            return False
+        return any(
+            other.first < item.first and other.last >= item.last and other.share > 0.6
+            for other in self.sentence.template_mentions
+        )
+
+    def _is_named(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether the attribute itself is named right before a value: "gói gia đình"."""
+        before = self.sentence.reading.inside(max(0, item.first - 2), item.first - 1)
+        return bool(meanings_of(attribute) & {one.name for one in before})
 
     def _is_subject(self, item: Condition) -> bool:
         """Tell whether a place is what the message is about: everyone is to get it."""
@@ -108,10 +184,14 @@ class ConditionReader:
             if attribute.type != "boolean":
                 continue
             for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
-                if item.share < 0.6 or self._is_taken(item) or self.sentence.is_in_channel(item):
+                led = self.sentence.reading.says(_HAVING, item.first - 1, item.first)
+                enough = _HALF if led and not self._is_in_zone(item) else _MOST
+                if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
                     continue
                 before = max(self.sentence.clause_start(item.first), item.first - 4)
-                denied = self.sentence.reading.says(_NOT_NEAR, before, item.last)
+                denied = self.sentence.reading.says(_NOT_NEAR, before, item.last) or (
+                    self.sentence.reading.says(_SWITCHED_OFF, item.last + 1, item.last + 2)
+                )
                 own = bool(re.search(rf"\b(?:{_NOT_NEAR})\b", plain_label(attribute)))
                 excepted = self.sentence.is_left_out(item.first, item.last)
                 value = "true" if (denied == own) != excepted else "false"
@@ -121,7 +201,8 @@ class ConditionReader:
 
     def _is_taken(self, item: Mention) -> bool:
         """Tell whether words already name a value, or belong to a template alone."""
-        if any(item.overlaps(other) for _, other in self.sentence.value_mentions):
+        if any(item.overlaps(other) and not self._is_said_of_fact(other)
+               for _, other in self.sentence.value_mentions):  # fmt: skip
             return True
         if self.sentence.reading.says(r"hang|cap|tier|level|rank", item.last + 1, item.last + 1):
             return True
@@ -131,6 +212,8 @@ class ConditionReader:
         )  # fmt: skip
         if marked:
             return False
+        if self._is_in_some_template(item) and self._is_in_zone(item):
+            return True
         if any(
             item.overlaps(other) and other.share >= 0.5 for other in self.sentence.template_mentions
         ):
@@ -161,6 +244,8 @@ class ConditionReader:
                 ):
                     continue
                 denied = self.sentence.reading.says(_NOT_KNOWING, start, item.first - 1)
+                if attribute.type == "number" and attribute.unit in ("count", "vnd"):
+                    continue
                 excepted = self.sentence.is_excepted(item.first, item.last) and not denied
                 value = "false" if denied or excepted else "true"
                 yield Condition(
@@ -185,6 +270,7 @@ class ConditionReader:
                 merged = [
                     other for other in merged if other.attributes.keys() != item.attributes.keys()
                 ]
+                before = merged[-1] if merged else None
             if (
                 before is not None
                 and item.key == before.key

@@ -8,16 +8,20 @@ the model still chooses among all that the grammar allows.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import pairwise
 
 from leo_activation.decision.conditions import ConditionReader
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.messages import MessageReader
 from leo_activation.decision.parts import NEGATED, Branch, Condition, Message, Pause, Step
-from leo_activation.decision.sentence import Sentence
+from leo_activation.decision.quantities import fold
+from leo_activation.decision.reading import Reading
+from leo_activation.decision.sentence import CHANNEL, Sentence
 from leo_activation.decision.toolset import ToolSpec
+from leo_activation.decision.unexplained import Audience
 
 _SILENT = cue("silent")
 _EVERYONE = cue("everyone")
@@ -30,10 +34,40 @@ _CHORES = cue("chores")
 _STOPS_ALL = cue("stops_all")
 _ATTACKS = cue("attacks")
 _POLITE = cue("polite")
+_LEAD_IN = cue("lead_in")
+_TURNS = cue("turns")
+_IDENTIFIER = re.compile(r"\b[A-Za-z]+(?:_[A-Za-z0-9]+)+\b")
+# More than all that can speak for a request; and what counts where a part of it may be meant.
+_REFUSED, _FORBIDDEN = 8.0, 4.0
 _PERSON = re.compile(
     r"\b(?:anh|chị|ông|bà|thầy|cô|bác|Mr|Mrs|Ms|Dr|Anh|Chị|chi|ong|ba|thay|co|bac) [A-ZĐ][^\W\d_]+"
     r"(?! (?:tuổi|tuoi))"
 )
+
+
+def _attack(spec: ToolSpec, sentence: str) -> int | None:
+    """Return where a sentence begins to ask for what nobody offers, or none."""
+    reading = Reading(sentence)
+    found = [reading.words[first].start for first, _ in reading.find(_ATTACKS)]
+    strange = set(_IDENTIFIER.findall(sentence)) - _names(spec)
+    return min([*found, *(sentence.index(word) for word in strange)], default=None)
+
+
+def _harmless(sentence: str, attack: int | None) -> str:
+    """Return a sentence up to the part that attacks, where something stands before it."""
+    if attack is None:
+        return sentence
+    ends = [match.start() for match in re.finditer(r"[.;!?,\n]", sentence[:attack])]
+    before = sentence[: ends[-1]] if ends else ""
+    return before if re.search(rf"\b(?:{CHANNEL})\b", fold(before)) else sentence
+
+
+def _names(spec: ToolSpec) -> set[str]:
+    """Return all names that a catalogue has."""
+    catalogue = spec.catalogue
+    values = {value.name for item in catalogue.attributes for value in item.values}
+    templates = {item.template_id for item in catalogue.templates}
+    return values | templates | {item.name for item in catalogue.attributes}
 
 
 class Drafter:
@@ -45,7 +79,10 @@ class Drafter:
 
     def __init__(self, spec: ToolSpec, sentence: str) -> None:
         """Find what the sentence says."""
-        self.sentence = Sentence(spec, sentence)
+        attack = _attack(spec, sentence)
+        text = _harmless(sentence, attack)
+        self._is_attack = attack is not None and text == sentence
+        self.sentence = Sentence(spec, text)
         self.conditions = ConditionReader(self.sentence).conditions
         self.messages = MessageReader(self.sentence, self.conditions).messages
 
@@ -61,10 +98,44 @@ class Drafter:
         events += [(item.first, "message", item) for item in self.messages]
         events += [(item.first, "pause", item) for item in self.sentence.pauses]
         events += [(self._rest_begins(first), "else", None) for first, _ in self.sentence.elses]
+        events += [(first, "else", None) for first in self._turns()]
         silent = self.sentence.reading.find(_SILENT)
         events += [(first, "silent", None) for first, _ in silent if self._is_silence(first)]
         order = ("else", "silent", "condition", "pause", "message")
         return sorted(events, key=lambda event: (event[0], order.index(event[1])))
+
+    def _turns(self) -> Iterator[int]:
+        """Yield where the opposite is only hinted at: "có rồi thì", "không đủ thì", "if not"."""
+        reading = self.sentence.reading
+        for before, item in pairwise(self.messages):
+            breaks = reading.find(r"[,;.:]|con|nhung|but|while", before.last + 1, item.first - 1)
+            verb = reading.find(_SENDS, before.last + 1, item.first - 1)
+            for first, last in breaks:
+                start = last + 1
+                ends = [low for low, _ in (*reading.find(r"thi|,|:", start, item.first - 1), *verb)
+                        if low > start]  # fmt: skip
+                end = min([*ends, item.first]) - 1
+                if self._is_turn(start, end) and not any(
+                    before.first < low <= item.first for low, _ in self.sentence.elses
+                ):
+                    yield first
+                    break
+
+    def _is_turn(self, first: int, last: int) -> bool:
+        """Tell whether some words only say that something is, or is not, as was said before."""
+        reading = self.sentence.reading
+        if not 0 <= last - first <= 5 or not reading.says(_TURNS, first, last):
+            return False
+        if reading.says(r"roi|then|sau", first, first):
+            return False
+        taken: list[Condition | Pause] = [*self.conditions, *self.sentence.pauses]
+        if any(item.first <= last and first <= item.last for item in taken):
+            return False
+        if reading.says(r"\d+", first, last):
+            return False
+        known = re.sub(rf"\b(?:{_LEAD_IN}|{_TURNS})\b", " ", reading.text_of(first, last)).split()
+        hinted = reading.says(rf"{_LEAD_IN}|{_TURNS}", first, first)
+        return len(known) <= 2 and (hinted or reading.says(_TURNS, last, last))
 
     def _rest_begins(self, first: int) -> int:
         """Return where the part for everybody else begins: "… and a push for the rest"."""
@@ -120,19 +191,29 @@ class Drafter:
         elif not now.sends and now.conditions:
             now.is_silent = True
 
-    @staticmethod
-    def _restrict(branches: list[Branch], item: Condition, leads: str) -> None:
+    def _restrict(self, branches: list[Branch], item: Condition, leads: str) -> None:
         """Take in a condition.
 
         :param leads: whether this sentence names the customers first, or the message.
         """
         now = branches[-1]
-        if now.is_silent or (now.sends and leads == "condition"):
+        if now.is_silent or (now.sends and (leads == "condition" or self._opens_group(now, item))):
             branches.append(Branch())
         elif now.is_rest and not now.sends and branches[:-1]:
             # "còn khách khác ở Hà Nội" is a group of its own, not everybody else.
             now.is_rest = False
         branches[-1].conditions.append(item)
+
+    def _opens_group(self, now: Branch, item: Condition) -> bool:
+        """Tell whether a condition after "gửi … cho …" begins a group of its own: ", ai … thì"."""
+        if not now.conditions:
+            return False
+        reading = self.sentence.reading
+        before = max(one.last for one in (*now.conditions, *now.actions))
+        later = [one.first for one in self.messages if one.first > item.last]
+        if not later or not reading.says(r"[,;.:]|con|nhung|but|while", before + 1, item.first):
+            return False
+        return reading.says(r"thi|:|gets?|should|receives?|nhan", item.last + 1, later[0] - 1)
 
     def _follows_group(self, now: Branch, item: Message, leads: str | None) -> bool:
         """Tell whether a message after "gửi … cho …" belongs to the next group."""
@@ -184,7 +265,7 @@ class Drafter:
     @cached_property
     def evidence(self) -> float:
         """Return how much speaks for a request to send something, or, below 0, against it."""
-        reading, last = self.sentence.reading, len(self.sentence.reading.words) - 1
+        reading = self.sentence.reading
         if self.sentence.channel_mentions and not any(
             item[0] in self.sentence.catalogue.channels for item in self.sentence.channel_mentions
         ):
@@ -197,35 +278,36 @@ class Drafter:
         score += 1.0 if reading.says(_EVERYONE) or self.sentence.elses else 0.0
         if not self.sentence.channel_mentions and not verb:
             score -= 2.0
-        if reading.says(_ASKS) or (
-            reading.sentence.rstrip().endswith("?") and not reading.says(_POLITE)
-        ):
-            score -= 4.0
-        opening = reading.find(_OPENS_QUESTION, self._begins(), self._begins() + 3)
-        if (
-            opening
-            and opening[0][0] == self._begins()
-            and not self.conditions
-            and not self.sentence.channel_mentions
-        ):
-            score -= 4.0
-        if self._is_for_others() or _PERSON.search(reading.sentence):
-            score -= 4.0
-        begins = self._begins()
-        if any(
-            first == begins for first, _ in reading.find(_CHORES, begins, min(last, begins + 4))
-        ):
-            score -= 4.0
-        if self._stops_all():
-            score -= 4.0
-        if reading.says(_ATTACKS):
-            score -= 4.0
         if not self.messages:
             score -= 2.0
-        return score
+        refused = self._is_asked() or self._is_for_others() or self._is_attack
+        if refused or Audience(self.sentence, self.conditions, self.messages).is_unexplained():
+            score -= _REFUSED
+        return score - _FORBIDDEN * (self._is_chore() + self._stops_all())
+
+    def _is_asked(self) -> bool:
+        """Tell whether somebody asks a question."""
+        reading, begins = self.sentence.reading, self._begins()
+        asks = reading.sentence.rstrip().endswith("?") and not reading.says(_POLITE)
+        if asks or reading.says(_ASKS):
+            return True
+        opens = any(
+            first == begins for first, _ in reading.find(_OPENS_QUESTION, begins, begins + 3)
+        )
+        return opens and not self.conditions and not self.sentence.channel_mentions
+
+    def _is_chore(self) -> bool:
+        """Tell whether something else than sending is asked for."""
+        begins = self._begins()
+        last = min(len(self.sentence.reading.words) - 1, begins + 4)
+        return any(
+            first == begins for first, _ in self.sentence.reading.find(_CHORES, begins, last)
+        )
 
     def _is_for_others(self) -> bool:
         """Tell whether the message is for somebody who is no customer."""
+        if _PERSON.search(self.sentence.reading.sentence):
+            return True
         return any(
             not any(item.first <= last and first < item.first + 1 for item in self.conditions)
             for first, last in self.sentence.reading.find(_OTHERS)

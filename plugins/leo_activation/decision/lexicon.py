@@ -28,6 +28,7 @@ _TOKEN = re.compile(
     r"|[^\W_]+|[<>=≥≤+]+|(?<![^\W\d_])[-–]|[,;:!?()/&]|\.(?!\d)",
     re.IGNORECASE,
 )
+_AMOUNT = re.compile(r"\d\s*$")
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 # With their accents these words are not what they look like without.
 _SPELT: dict[str, str] = {
@@ -40,7 +41,27 @@ _SPELT: dict[str, str] = {
     "rồi": "va",
 }  # fmt: skip
 # "Đừng" forbids, "dùng" uses: without accents they would be one word.
-_APART = {"đừng": "dungx", "dừng": "dungx", "ngừng": "ngung"}
+_APART = {"đẩy": "dayx", "đừng": "dungx", "dừng": "dungx", "ngừng": "ngung"}
+# How function words are shortened in chats. "k" after a digit is a thousand.
+_SHORT: dict[str, tuple[str, ...]] = {
+    "ko": ("khong",), "k": ("khong",), "kg": ("khong",), "khg": ("khong",), "hok": ("khong",),
+    "hk": ("khong",), "hông": ("khong",), "hem": ("khong",), "khum": ("khong",),
+    "hổng": ("khong",), "kô": ("khong",), "kp": ("khong", "phai"),
+    "r": ("roi",), "rùi": ("roi",), "rui": ("roi",), "ròi": ("roi",), "oy": ("roi",),
+    "dc": ("duoc",), "đc": ("duoc",), "dx": ("duoc",),
+    "kh": ("khach",), "ng": ("nguoi",), "ngta": ("nguoi", "ta"),
+    "trc": ("truoc",), "nhug": ("nhung",), "nhg": ("nhung",), "cx": ("cung",), "mk": ("minh",),
+    "mn": ("moi", "nguoi"), "mng": ("moi", "nguoi"), "nt": ("nhan", "tin"), "gởi": ("gui",),
+    "gủi": ("gui",), "ntn": ("nhu", "the", "nao"),
+    "bnh": ("bao", "nhieu"), "bnhiu": ("bao", "nhieu"),
+    "dky": ("dang", "ky"), "đky": ("dang", "ky"), "đkí": ("dang", "ky"), "dki": ("dang", "ky"),
+    "lk": ("lien", "ket"), "vs": ("voi",), "j": ("gi",), "ctrinh": ("chuong", "trinh"),
+    "hnay": ("hom", "nay"), "bth": ("binh", "thuong"), "tn": ("tin", "nhan"), "chx": ("chua",),
+    "chz": ("chua",), "ch": ("chua",), "ksat": ("khao", "sat"),
+    "tgian": ("thoi", "gian"), "thg": ("thang",), "ntin": ("nhan", "tin"),
+    "bthg": ("binh", "thuong"), "sdung": ("su", "dung"), "ttoan": ("thanh", "toan"),
+}  # fmt: skip
+_VIETNAMESE = frozenset("thi gui khach neu khong nhan duoc nha giup".split())
 # Words that every sentence has and that tell nothing apart.
 COMMON = frozenset(
     "khach hang nguoi nhom ai nhung cac mot thu tin nhan gui cho va cua co la duoc thi se da dang "
@@ -81,7 +102,10 @@ def words_of(sentence: str) -> list[Word]:
     found = []
     for match in _TOKEN.finditer(sentence):
         typed = unicodedata.normalize("NFC", match.group().lower())
-        found.append(Word(_APART.get(typed) or fold(typed), typed, *match.span()))
+        if typed in _SHORT and not (typed == "k" and _AMOUNT.search(sentence[: match.start()])):
+            found += [Word(part, part, *match.span()) for part in _SHORT[typed]]
+        else:
+            found.append(Word(_APART.get(typed) or fold(typed), typed, *match.span()))
     return found
 
 
@@ -97,7 +121,7 @@ def fold_name(name: str) -> str:
 
 
 # Raised with every change of the rules that read a sentence: memos and traces keep it.
-RULES_VERSION = "2"
+RULES_VERSION = "3"
 
 
 @cache
@@ -125,22 +149,37 @@ def _phrases() -> dict[tuple[str, ...], tuple[str, ...]]:
     found: dict[tuple[str, ...], tuple[str, ...]] = {}
     for number, group in enumerate(document["same"]):
         for phrase in group.split(" | "):
-            key = tuple(fold(phrase).split())
-            found[key] = (*found.get(key, ()), f"#{number}")
+            for key in _keys(phrase):
+                found[key] = (*found.get(key, ()), f"#{number}")
     return found
 
 
-def features(words: Sequence[Word]) -> list[Feature]:
-    """Return what the words of a text mean: the longest known phrases, and the words left over."""
+def _keys(phrase: str) -> Iterator[tuple[str, ...]]:
+    """Yield how a phrase is looked up: a syllable with accents also as one of a text without."""
+    plain = fold(phrase)
+    if plain == phrase or " " in phrase:
+        yield tuple(plain.split())
+    else:
+        yield from ((phrase,), (f"{plain}'",))
+
+
+def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
+    """Return what the words of a text mean: the longest known phrases, and the words left over.
+
+    :param spelt: whether a word without accents is meant without them, even where all are.
+    """
     plain = [_SPELT.get(word.typed, word.text) for word in words]
-    folded = [word.text for word in words]
+    accented = spelt or any(word.typed != word.text for word in words)
+    if not accented and any(word.text in _VIETNAMESE for word in words):
+        # "The" is a card in Vietnamese, and an article only in English.
+        plain = ["card" if word == "the" else word for word in plain]
     found: list[Feature] = []
     at = 0
     while at < len(words):
-        length, names = _longest(plain, folded, at)
+        length, names = _longest(words, plain, at, accented=accented)
         found += [Feature(name, at, at + length - 1) for name in names]
         if not names and plain[at] not in COMMON and plain[at][0].isalnum():
-            found.append(Feature(plain[at], at, at))
+            found.append(Feature(min((plain[at], *_stems(plain[at])), key=len), at, at))
         if length > 1:
             # A phrase also means its parts where those are known words of their own.
             found += _parts(plain, at, length)
@@ -149,14 +188,40 @@ def features(words: Sequence[Word]) -> list[Feature]:
     return found
 
 
-def _longest(plain: Sequence[str], folded: Sequence[str], at: int) -> tuple[int, tuple[str, ...]]:
+def _longest(
+    words: Sequence[Word], plain: Sequence[str], at: int, *, accented: bool
+) -> tuple[int, tuple[str, ...]]:
+    """Return the longest known phrase that begins at a word, and what it may mean."""
     phrases = _phrases()
     for length in range(min(_LONGEST, len(plain) - at), 1, -1):
-        names = phrases.get(tuple(folded[at : at + length]))
+        names = phrases.get(tuple(word.text for word in words[at : at + length]))
         if names:
             return length, names
-    known = () if plain[at] in COMMON else phrases.get(tuple(plain[at].split()), ())
-    return 1, known
+    if plain[at] in COMMON:
+        return 1, ()
+    typed = words[at].typed
+    spelt = phrases.get((typed,), ()) if typed != words[at].text else ()
+    if not accented:
+        spelt = phrases.get((f"{words[at].text}'",), ())
+    forms = (phrases.get(tuple(form.split()), ()) for form in (plain[at], *_stems(plain[at])))
+    return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
+
+
+@cache
+def _stems(word: str) -> tuple[str, ...]:
+    """Return what an English word may be a form of: "trained" of "train", "expiries" of "expiry".
+
+    No Vietnamese syllable ends like that.
+    """
+    found: list[str] = []
+    for ending, others in (("ies", "y"), ("ied", "y"), ("es", ""), ("s", ""), ("ing", ""),
+                           ("ed", ""), ("er", ""), ("ers", "")):  # fmt: skip
+        stem = word.removesuffix(ending)
+        if stem != word and len(stem) >= _SYLLABLE:
+            found += [stem + others, f"{stem}e"]
+            if stem[-1] == stem[-2]:
+                found.append(stem[:-1])
+    return tuple(found)
 
 
 def _parts(plain: Sequence[str], at: int, length: int) -> Iterator[Feature]:

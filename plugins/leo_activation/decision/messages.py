@@ -8,13 +8,20 @@ from functools import cached_property
 
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.parts import Condition, Message
-from leo_activation.decision.reading import Mention, index_of
-from leo_activation.decision.sentence import Sentence
+from leo_activation.decision.reading import Index, Mention, index_of
+from leo_activation.decision.sentence import Sentence, meanings_of
 
 _ELSE = cue("else")
 _OR = cue("or")
 _STRONG_BREAK = cue("strong_break")
 _ASKS_TO_SEND = cue("asks_to_send")
+_UNWANTED = cue("unwanted")
+# A template that scores less is not named by the words of its message.
+_NAMED = 0.3
+_SURELY = 0.8
+_HINTED = 0.2
+_PEOPLE = rf"{cue('heads')}|all|every|each|nhung|cac|nhom|tat ca"
+_AUDIENCE = r"to|for|cho|toi|den|if|neu|who|whose|unless|except|tru"
 
 
 class MessageReader:
@@ -31,11 +38,7 @@ class MessageReader:
     @cached_property
     def messages(self) -> list[Message]:
         """Return the messages asked for, in the sentence's order."""
-        usable = [
-            item
-            for item in self.sentence.channel_mentions
-            if item[0] in self.sentence.catalogue.channels
-        ]
+        usable = self._wanted()
         if not self.sentence.channel_mentions:
             several = self._with_silent([], [])
             if len({self.sentence.clause_of(item.first) for item in several}) > 1:
@@ -49,6 +52,17 @@ class MessageReader:
                 low = min(low, found.pop().first)
             found.append(Message(first, last, (name,), self._templates(low, high, name)))
         return self._with_silent(found, cuts)
+
+    def _wanted(self) -> list[tuple[str, int, int]]:
+        """Return the channels asked for: "đừng push" asks for none where another one is."""
+        usable = [item for item in self.sentence.channel_mentions
+                  if item[0] in self.sentence.catalogue.channels]  # fmt: skip
+        wanted = [
+            item for item in usable
+            if not any(high == item[1] - 1 for _, high in
+                       self.sentence.reading.find(_UNWANTED, max(0, item[1] - 5), item[1] - 1))
+        ]  # fmt: skip
+        return wanted or usable
 
     def _is_same(self, last: int, first: int) -> bool:
         """Tell whether two mentions of one channel are about one message."""
@@ -69,8 +83,9 @@ class MessageReader:
             at = self.sentence.clause_of(item.first)
             if any(self.sentence.clause_of(message.first) == at for message in found):
                 continue
-            verb = self.sentence.reading.says(_ASKS_TO_SEND,
-                                     max(0, item.first - 4), item.last)  # fmt: skip
+            start = max([0, item.first - 4, *(high + 1 for _, high in
+                         self.sentence.reading.find(r"[,;:.]", 0, item.first - 1))])  # fmt: skip
+            verb = self.sentence.reading.says(_ASKS_TO_SEND, start, item.last)
             begins = self.sentence.reading.says(_ELSE, max(0, item.first - 4), item.first - 1)
             if (verb or begins) and not self._said_by_condition(item):
                 extra += self._unchannelled(item.first, item.last)
@@ -98,7 +113,10 @@ class MessageReader:
         names = {item.template_id: item.label for item in fitting}
         literal = [item for item in self.sentence.reading.mentions(names, literal=True)
                    if low <= item.first and item.last <= high]  # fmt: skip
+        asked, low = (low, high), self._message_begins(low, high, index)
+        high = self._message_ends(low, high, index, channel)
         spoken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
+        spoken |= self._counted(low, high)
         said = [item for item in self.sentence.reading.inside(low, high)
                 if not {item.first, item.last} <= spoken]  # fmt: skip
         scores = {name: score for name, (score, _) in index.scores(said).items()}
@@ -108,15 +126,65 @@ class MessageReader:
             for name, score in item.names:
                 if item.names[0][1] >= 3.5:
                     scores[name] = scores.get(name, 0.0) + score / 2
+        whole = len(self.sentence.reading.words) - 1
+        if max(scores.values(), default=0.0) < _NAMED and asked != (0, whole):
+            # "…, đều là khuyến mãi son": what is said once goes for all messages.
+            everywhere = self._templates(0, whole, channel)
+            scores = {name: score / 2 for name, score in everywhere.items()}
         return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+    def _message_begins(self, low: int, high: int, index: Index) -> int:
+        """Return where what is sent begins: after "thì", where a template is named there."""
+        reading = self.sentence.reading
+        for _, last in reversed(reading.find(r"thi|:", low, high)):
+            said = index.scores(reading.inside(last + 1, high))
+            if max((score for score, _ in said.values()), default=0.0) >= _NAMED:
+                return last + 1
+        return low
+
+    def _message_ends(self, low: int, high: int, index: Index, channel: str) -> int:
+        """Return where what is sent ends: before "to anyone with …", where it is named before."""
+        reading = self.sentence.reading
+        start = next((first for name, first, _ in self.sentence.channel_mentions
+                      if name == channel and low <= first <= high), low)  # fmt: skip
+        for first, _ in reading.find(_AUDIENCE, start + 1, high):
+            said = index.scores(reading.inside(low, first - 1))
+            enough = _HINTED if reading.says(_PEOPLE, first + 1, first + 2) else _SURELY
+            if max((score for score, _ in said.values()), default=0.0) >= enough:
+                return first - 1
+        return high
+
+    def _counted(self, low: int, high: int) -> set[int]:
+        """Return the words around amounts that only say what is counted: "2 claims"."""
+        found: set[int] = set()
+        for item in self._conditions:
+            attribute = self.sentence.catalogue.attribute(item.key[0])
+            if attribute is None or attribute.type != "number":
+                continue
+            told = meanings_of(attribute)
+            near = self.sentence.reading.inside(max(low, item.first - 5), min(high, item.last + 3))
+            found |= {index for one in near if one.name in told
+                      for index in range(one.first, one.last + 1)
+                      if not any(other.share > 0.6 and other.first <= index <= other.last
+                                 for other in self.sentence.template_mentions)}  # fmt: skip
+        return found
+
+    def _breaks(self, pattern: str, first: int, last: int) -> list[tuple[int, int]]:
+        """Return the places between two messages that are not part of a template's name."""
+        names = [item for item in self.sentence.template_mentions if item.share > 0.6]
+        return [
+            place for place in self.sentence.reading.find(pattern, first, last)
+            if not any(item.first < place[0] and place[1] <= item.last for item in names)
+            and self.sentence.reading.text_of(place[0] - 1, place[0]) not in ("lau roi", "xong roi")
+        ]  # fmt: skip
 
     def _cuts(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return for each channel the words of its message."""
         bounds = [0]
         for (_, end), (start, _) in zip(places, places[1:], strict=False):
-            breaks = self.sentence.reading.find(rf"{_STRONG_BREAK}|[,:]", end + 1, start - 1)
-            loose = self.sentence.reading.find(r"va|and|thi|con|lan|plus", end + 1, start - 1)
-            chosen = breaks or loose
+            chosen = self._breaks(rf"{_STRONG_BREAK}|[,:]", end + 1, start - 1) or self._breaks(
+                r"va|and|thi|con|lan|plus|if|nhung|but", end + 1, start - 1
+            )
             bounds.append(chosen[0][1] + 1 if chosen else end + 1)
         ends = [bound - 1 for bound in bounds[1:]] + [len(self.sentence.reading.words) - 1]
         cuts = list(zip(bounds, ends, strict=True))[: len(places)]

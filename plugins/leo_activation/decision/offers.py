@@ -97,8 +97,11 @@ class Offers:
         if attribute.unit == "days" and any(amount_of(attribute, item) for item in lasting):
             # Beside "60 ngày", a bare number counts something else.
             fitting = lasting
-        found = (amount_of(attribute, item) for item in fitting)
-        return list(dict.fromkeys(str(value) for value in found
+        found = [amount_of(attribute, item) for item in fitting]
+        # Nothing at all is a number too: "chưa mua lần nào".
+        none = [0 for item in self.draft.conditions
+                if item.key == (attribute.name, "0") and 0 not in found]  # fmt: skip
+        return list(dict.fromkeys(str(value) for value in (*found, *none)
                                   if value is not None and value <= limit))  # fmt: skip
 
     def _named(self, attribute: Attribute) -> list[str]:

@@ -8,16 +8,29 @@ stands together.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from leo_activation.decision.catalogue import Attribute, Catalogue
-from leo_activation.decision.lexicon import Feature, Word, features, name_words, words_of
+from leo_activation.decision.lexicon import Feature, Word, cue, features, name_words, words_of
 
 _WIDEST = 9
 _ENOUGH = 0.58
+# What a word that many names have counts beside one that few have.
+_LITTLE = 0.45
+# The share from which on all of a name was said.
+_ALL = 0.95
+# What one word of a phrase counts beside the whole.
+_PART = 0.5
 _BREAKS = frozenset(",;:.?!()")
+_DENIES = r"khong|chua|ngung|not|no|never|without|non"
+_DENIED = (
+    rf"{_DENIES}|nghi|bo|het|roi|stopped|stop|quit|left|lapsed|lost|missing|inactive|un\w+|thieu|"
+    r"mat|bao gio|drop\w*|gone|churn\w*|lau|away|haven t|hasn t|don t|doesn t"
+)
+# Words that end one part of a sentence, as they are typed.
+_PARTS = frozenset("thì nếu if gửi send nhắn they who whose nhưng but unless trừ".split())
 _PLAIN = re.compile(r"[a-z0-9]+")
 _ALIASES = {
     "tp ho chi minh": ("tphcm", "tp hcm", "hcm", "sai gon", "sg", "ho chi minh", "hcmc", "saigon",
@@ -62,12 +75,14 @@ class Variant:
 
     :param units: what each of its words or phrases may mean; one meaning said is enough.
     :param typed: its words with their accents.
+    :param parts: what the single words of each unit may mean, where it is a phrase.
     """
 
     name: str
     words: tuple[str, ...]
     units: tuple[frozenset[str], ...]
     typed: tuple[str, ...] = ()
+    parts: tuple[frozenset[str], ...] = ()
 
 
 def variants_of(names: Mapping[str, str]) -> list[Variant]:
@@ -80,22 +95,42 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
         # A code such as "ZNS_012" is also said as it is written.
         for words in (name_words(name), words_of(name.replace("_", " ")), words_of(label)):
             plain = tuple(word.text for word in words if word.text[0].isalnum())
-            told = _units(features(words))
+            found = features(words, spelt=bool(label))
             if plain:
                 typed = tuple(word.typed for word in words if word.text[0].isalnum())
-                made.append(Variant(name, plain, told, typed))
-            for alias in _ALIASES.get(" ".join(plain), ()):
+                units = units_of(found)
+                parts = tuple(_parts_of(found, unit) for unit in units)
+                made.append(Variant(name, plain, units, typed, parts))
+            for alias in (*_ALIASES.get(" ".join(plain), ()), *_short_forms(name, plain)):
                 made.append(Variant(name, tuple(alias.split()), ()))
     return made
 
 
-def _units(found: Sequence[Feature]) -> tuple[frozenset[str], ...]:
+def _short_forms(name: str, plain: Sequence[str]) -> Iterator[str]:
+    """Yield how chats shorten the name of a place: "q9", "quận 9", "thuduc"."""
+    if len(plain) == 2 and plain[0] in ("quan", "district", "q") and plain[1].isdecimal():
+        yield from (f"{word}{plain[1]}" for word in ("q", "quan", "d"))
+        yield from (f"{word} {plain[1]}" for word in ("q", "quan", "district"))
+    elif len(plain) > 1 and _is_proper(name):
+        yield "".join(plain)
+
+
+def units_of(found: Sequence[Feature]) -> tuple[frozenset[str], ...]:
     """Return the meanings of each run of words that has any of its own."""
     runs: dict[tuple[int, int], set[str]] = {}
     for item in found:
         if item.name[0] != "~":
             runs.setdefault((item.first, item.last), set()).add(item.name)
     return tuple(dict.fromkeys(frozenset(names) for names in runs.values()))
+
+
+def _parts_of(found: Sequence[Feature], unit: frozenset[str]) -> frozenset[str]:
+    """Return what the single words of a phrase may mean."""
+    runs = {(item.first, item.last) for item in found if item.name in unit}
+    return frozenset(
+        item.name[1:] for item in found if item.name[0] == "~"
+        and any(first <= item.first and item.last <= last for first, last in runs)
+    )  # fmt: skip
 
 
 class Index:
@@ -111,7 +146,10 @@ class Index:
         for variant in self.variants:
             for told in {item for unit in variant.units for item in unit}:
                 owners.setdefault(told, set()).add(variant.name)
-        self.weights = {told: 1 / len(names) ** 0.7 for told, names in owners.items()}
+        self.weights = {
+            told: (_LITTLE if told in _generic() else 1.0) / len(names) ** 0.7
+            for told, names in owners.items()
+        }
 
     def weight(self, units: Iterable[frozenset[str]]) -> float:
         """Return how much meanings tell."""
@@ -123,6 +161,10 @@ class Index:
         found: dict[str, tuple[float, float]] = {}
         for variant in self.variants:
             matched = self.weight(unit & known for unit in variant.units if unit & known)
+            matched += _PART * self.weight(
+                unit for unit, parts in zip(variant.units, variant.parts, strict=False)
+                if parts & known and not unit & known
+            )  # fmt: skip
             if matched <= 0:
                 continue
             share = matched / self.weight(variant.units)
@@ -130,6 +172,12 @@ class Index:
             if score > found.get(variant.name, (0.0, 0.0))[0]:
                 found[variant.name] = (score, share)
         return found
+
+
+@cache
+def _generic() -> frozenset[str]:
+    """Return the meanings of words that many names have: "mời", "nhắc", "số"."""
+    return frozenset(item.name for item in features(words_of(cue("generic"))))
 
 
 def index_of(names: Mapping[str, str]) -> Index:
@@ -235,12 +283,13 @@ class Reading:
         found = []
         told = set(index.weights)
         proper = {item.name for item in index.variants if _is_proper(item.name)}
+        digits = {word for item in index.variants for word in item.words if word.isdecimal()}
         marks = [item for item in self.features if item.name.removeprefix("~") in told]
         for first in sorted({item.first for item in marks}):
             for last in sorted(
                 {item.last for item in marks if first <= item.last < first + _WIDEST}
             ):
-                if any(word.text in _BREAKS for word in self.words[first : last + 1]):
+                if any(_ends(word, digits) for word in self.words[first : last + 1]):
                     break
                 scores = index.scores(self.inside(first, last))
                 if not scores:
@@ -253,6 +302,13 @@ class Reading:
                 if not scores:
                     continue
                 ranked = sorted(scores.items(), key=lambda pair: -pair[1][0])
+                ranked = [
+                    (name, value)
+                    for name, value in ranked
+                    if value[1] > _ALL or self._agrees(labels[name], first, last)
+                ]
+                if not ranked:
+                    continue
                 best = ranked[0][1]
                 if best[1] >= _ENOUGH:
                     # Words that say nothing about it stretch a mention and weaken it.
@@ -261,6 +317,21 @@ class Reading:
                                   if value[0] >= 0.75 * best[0])  # fmt: skip
                     found.append(Mention(first, last, close, best[1]))
         return found
+
+    def _agrees(self, label: str, first: int, last: int) -> bool:
+        """Tell whether a name that denies something is spoken of by words that do so too."""
+        if not re.search(rf"\b(?:{_DENIES})\b", " ".join(word.text for word in words_of(label))):
+            return True
+        return self.says(_DENIED, max(0, first - 2), last + 2)
+
+
+def _ends(word: Word, digits: Collection[str]) -> bool:
+    """Tell whether no mention reaches over a word.
+
+    :param digits: numbers that are parts of names.
+    """
+    strange = word.text.isdecimal() and word.text not in digits
+    return word.text in _BREAKS or word.typed in _PARTS or strange
 
 
 def _is_proper(name: str) -> bool:

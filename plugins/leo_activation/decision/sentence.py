@@ -9,7 +9,7 @@ from functools import cache, cached_property
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
 from leo_activation.decision.parts import Pause
-from leo_activation.decision.quantities import Quantity, find_quantities
+from leo_activation.decision.quantities import NEXT, Quantity, find_quantities
 from leo_activation.decision.reading import Mention, Reading, template_names, value_names
 from leo_activation.decision.toolset import SHOWN_VALUES, ToolSpec
 
@@ -33,6 +33,13 @@ _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
 _SINCE_THEN = cue("since_then")
+_WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
+_HOLDS = r"wait\w*|hold|delay\w*|postpone|pause|doi|hoan|tri hoan|tam ngung|tam hoan|put off"
+_DENIES = (
+    r"khong|chua|chang|without|not|no|never|don t|doesn t|isn t|aren t|haven t|hasn t|lacks?|"
+    r"ngung"
+)
+_NOT_DENIED = r"\b(?:qua|duoi|tren|hon|it|gui|nhan|send|thi|chi|only|va|and|ma|but)\b|[,;.:\d]"
 
 
 class Sentence:
@@ -170,6 +177,14 @@ class Sentence:
         limit = self.spec.functions["max_wait_minutes"]
         if quantity.kind != "duration" or not 1 <= quantity.value <= limit:
             return None
+        if quantity.after == NEXT:
+            asked = self.reading.says(_WAITS, max(self.clause_start(first), first - 4), first - 1)
+            later = self.reading.says(
+                r"(?:ngay )?hom sau|(?:the )?(?:next|following) day", first, last
+            )
+            return Pause(first, last, int(quantity.value)) if asked or later else None
+        if self._is_short_wait(quantity, first, last):
+            return Pause(first, last, int(quantity.value))
         before = self.reading.find(_WAIT_BEFORE, max(0, first - 3), first - 1)
         after = self.reading.find(_WAIT_AFTER, last + 1, last + 2)
         near = [pair for pair in before if pair[1] == first - 1]
@@ -198,6 +213,13 @@ class Sentence:
             return None
         return Pause(first, last, int(quantity.value), is_after=bool(near) and not follows)
 
+    def _is_short_wait(self, quantity: Quantity, first: int, last: int) -> bool:
+        """Tell whether to wait, though the words stand apart: "hold it back 6 hours"."""
+        start = self.clause_start(first)
+        if self.reading.says(rf"{_COMPARES}|{_PAST}", max(start, first - 3), last + 2):
+            return False
+        return self.reading.says(_HOLDS, max(start, first - 7), first - 1)
+
     @cached_property
     def pauses(self) -> list[Pause]:
         """Return the waits, in the sentence's order."""
@@ -221,8 +243,21 @@ class Sentence:
     def is_excepted(self, first: int, last: int) -> bool:
         """Tell whether a mention is of those who are left out."""
         start = self.clause_start(first)
+        names = [(item.first, item.last) for _, item in self.value_mentions]
         for low, high in self.reading.find(_EXCEPT, start, first):
+            if any(one <= low and high <= other for one, other in names):
+                continue
             if high < first and self._reaches(low, high, first):
+                return True
+        for low, high in self.reading.find(_DENIES, max(start, first - 4), first - 1):
+            between = self.reading.text_of(high + 1, first - 1)
+            lives = re.fullmatch(
+                r"(?:song|con|dang|live|living|based)? ?(?:o|tai|in|from)", between
+            )
+            elsewhere = re.search(r"\b(?:o|tai|in|from)\b", between) and not lives
+            if elsewhere or re.search(_NOT_DENIED, between):
+                continue
+            if len(between.split()) <= 3 - (high - low):
                 return True
         after = self.reading.find(r"ra(?! \w*ng)|thi thoi", last + 1, last + 2)
         opened = self.reading.says(r"ngoai|tru|bo|loai", max(0, first - 3), first - 1)
