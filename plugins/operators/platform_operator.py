@@ -21,8 +21,12 @@ PAGES = "/leo/pages"
 
 
 def postgres_url(conn_id: str) -> str:
+    """Return the libpq connection string of an Airflow connection, by its id."""
+    return libpq_url(Connection.get(conn_id))
+
+
+def libpq_url(connection: Connection) -> str:
     """Return the libpq connection string of an Airflow connection."""
-    connection = Connection.get(conn_id)
     return make_conninfo(
         host=connection.host,
         port=connection.port,

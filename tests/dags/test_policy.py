@@ -13,6 +13,7 @@ EXPECTED = {
     "campaign_run",
     "channel_tokens_refresh",
     "deliveries_reconcile",
+    "events_process",
     "profiles_ingest",
     "quality_audit",
     "segments_build",

@@ -59,6 +59,7 @@ class WorkerOptions:
     """How patiently a worker works.
 
     :param linger_seconds: end when there was nothing to do for so long; None for never.
+    :param most_seconds: end after so long in any case; None for never.
     :param poll_seconds: look at everything so often, whether there was a notice or not.
     :param idle_seconds: keep a channel's connections for so long without a message.
     :param pause_seconds: leave what failed alone for so long.
@@ -68,6 +69,7 @@ class WorkerOptions:
     """
 
     linger_seconds: float | None = None
+    most_seconds: float | None = None
     poll_seconds: float = 5.0
     idle_seconds: float = 15.0
     pause_seconds: float = 5.0
@@ -171,6 +173,10 @@ class EventsWorker:
                 watch = _Reconnecting(self._url)
                 stack.push_async_callback(watch.close)
                 await watch.open()
+                if self._options.most_seconds is not None:
+                    asyncio.get_running_loop().call_later(
+                        self._options.most_seconds, self.stop, "its time is over"
+                    )
                 deciders = [asyncio.create_task(self._decide_forever(mode)) for mode in self._turns]
                 try:
                     await self._watch_until_idle(watch)
