@@ -40,6 +40,8 @@ TRANSACTIONS = 4
 # Of one tenant. A second one for single posts would only halve what each of them writes; batches
 # are large enough to keep two processors of PostgreSQL busy.
 SINGLE_WRITERS, BATCH_WRITERS = 1, 2
+# Instead of a place among the posted events: `store_events` made this one, this one set off a task.
+_NEW, _TRIGGERED = -1, -2
 WRITE_SECONDS = 20.0
 
 
@@ -239,7 +241,7 @@ class EventIntake:
                 for place, is_same in await cursor.fetchall():
                     status = "duplicate" if is_same else "conflict"
                     results[place] = Stored(status, results[place].event_id)
-            if any(row[3] for row in rows):
+            if any(place == _TRIGGERED for place, _ in rows):
                 await cursor.execute(SQL.wake_worker, values)
         return results
 
@@ -257,15 +259,17 @@ def _take(waiting: deque[_Submission]) -> list[_Submission]:
 def _sorted_out(rows: Sequence[TupleRow], count: int) -> tuple[list[Stored], list[int]]:
     """Return what became of each event as far as it is known, and which were there before.
 
-    :param rows: place, event_id, is_new, is_triggering of each event whose customer is known.
+    :param rows: of ``store_events``: place and id of each event whose customer is known, and the
+        ids that are new.
     """
     results = [Stored("unknown_profile", None)] * count
-    seen: set[str] = set()
+    new = {event_id for place, event_id in rows if place == _NEW}
     repeated = []
-    for place, event_id, is_new, _ in rows:
-        if is_new and event_id not in seen:
+    for place, event_id in sorted(row for row in rows if row[0] >= 0):
+        if event_id in new:
+            # What comes later in the same transaction repeats it.
+            new.remove(event_id)
             results[place] = Stored("accepted", event_id)
-            seen.add(event_id)
         else:
             results[place] = Stored("duplicate", event_id)
             repeated.append(place)
