@@ -38,10 +38,6 @@ update event_rule
 set is_active = false
 where tenant_id = %(tenant_id)s and event_type = %(event_type)s and is_active;
 
--- name: campaign_id_of
--- The id that a campaign of this code has or would have.
-select deterministic_id('campaign', %(tenant_id)s, %(code)s) as campaign_id;
-
 -- name: claim_arrived
 -- Take tasks in the order of arrival that nobody works on, with the customer as they are now: the
 -- facts of a snapshot's members, and the event. Who is too new for the marts lacks those facts.
@@ -141,7 +137,7 @@ where
 -- name: due_channels
 -- Of each campaign and channel, when the next message that an event set off may leave: one look at
 -- the head of an index for each. What a person, a provider or the law's hours hold back is not due:
--- nobody has to be started for it. A claim whose worker went silent is looked at when its lease ends.
+-- nobody is started for it. A claim whose worker went silent is looked at when its lease ends.
 with open_channels as (
     select c.campaign_id, k.channel, c.is_advertising, c.quiet_hours, t.settings
     from campaign as c

@@ -10,6 +10,8 @@
 --   leo.fresh_after     the source must have been read since
 --   leo.max_reject_share  of the documents, at most this part may be refused
 --   leo.clock_tolerance   seconds by which a dispatcher's clock and the database's may differ
+--   leo.max_fallback_share  of a run's decisions, at most this part may not be the model's; 0.05
+--                           where it is missing
 -- A missing setting is an error, which fails the check. For the same reason a text holds no braces,
 -- no percent signs and no single colon before a name: the libraries between would read them.
 --
@@ -23,6 +25,12 @@ select
     current_tenant_id() as tenant_id,
     row_security_active('delivery_log') as is_isolated,
     exists(select from tenant as t where t.tenant_id = current_tenant_id()) as is_known;
+
+-- name: set_scope
+-- For whoever asks without Great Expectations: the whole ledger of the transaction's tenant.
+select
+    set_config('leo.snapshot_id', '', true) as snapshot_id,
+    set_config('leo.max_fallback_share', %(max_fallback_share)s, true) as max_fallback_share;
 
 -- name: find_snapshot
 -- The snapshot of a run, or the run of a snapshot.
@@ -360,11 +368,16 @@ where
         coalesce(d.channel, 'none'), d.step::text
     )
     or d.message_key is distinct from case
-        when d.message_key is not null or d.delivery_status <> 'skipped'
+        when d.message_key is null and d.delivery_status = 'skipped' then null
+        when d.snapshot_id is null
             then deterministic_id(
                 'message', d.tenant_id, d.campaign_id::text, d.profile_id::text,
-                d.channel, d.step::text
+                d.channel, d.step::text, d.event_id::text
             )
+        else deterministic_id(
+            'message', d.tenant_id, d.campaign_id::text, d.profile_id::text,
+            d.channel, d.step::text
+        )
     end;
 
 -- name: expect_decided_tasks_to_have_trace
@@ -390,7 +403,8 @@ where
     );
 
 -- name: expect_decided_tasks_to_follow_plan_of_run
--- What the model said is kept once per run, and a decision points to it.
+-- What the model said is kept once per run, and a decision points to it. What an event set off
+-- belongs to no run: its plan is one that stands ready for its campaign.
 with tasks as (
     select t.* from agent_task as t
     where current_setting('leo.snapshot_id') = ''
@@ -401,13 +415,19 @@ with tasks as (
 
 select t.task_id, t.profile_id, t.plan_id
 from tasks as t
-inner join segment_snapshot as s
+left join segment_snapshot as s
     on t.tenant_id = s.tenant_id and t.snapshot_id = s.snapshot_id
 where
     t.status not in ('pending', 'deciding', 'failed')
     and not exists (
         select from campaign_plan as p
-        where p.tenant_id = t.tenant_id and p.plan_id = t.plan_id and p.run_id = s.run_id
+        where
+            p.tenant_id = t.tenant_id
+            and p.plan_id = t.plan_id
+            and case
+                when t.snapshot_id is null then p.campaign_id = t.campaign_id
+                else p.run_id = s.run_id
+            end
     );
 
 -- name: expect_tasks_to_be_decided
@@ -424,7 +444,101 @@ select t.task_id, t.profile_id, t.status
 from tasks as t
 where
     t.status in ('pending', 'deciding')
+    and t.snapshot_id is not null
     and t.created_at < current_setting('leo.settled_before')::timestamptz;
+
+-- name: expect_events_to_set_off_their_tasks
+-- An event that its rule waited for has its task: both were written in one transaction. What came
+-- too late, or while the rule was another one, set nothing off; clocks as below. Asked of the whole
+-- ledger alone, as everything about events: no run ends them.
+select e.event_id, e.profile_id, e.event_type, e.received_at
+from event_rule as r
+inner join marketing_event as e on r.tenant_id = e.tenant_id and r.event_type = e.event_type
+where
+    current_setting('leo.snapshot_id') = ''
+    and r.is_active
+    and (e.source = 'api' or starts_with(e.source, 'api/'))
+    and e.received_at
+    > r.updated_at
+    + make_interval(secs => current_setting('leo.clock_tolerance')::double precision)
+    and e.occurred_at
+    > e.received_at - make_interval(mins => r.valid_minutes)
+    + make_interval(secs => current_setting('leo.clock_tolerance')::double precision)
+    and not exists (
+        select from agent_task as t
+        where t.tenant_id = e.tenant_id and t.event_id = e.event_id
+    );
+
+-- name: expect_arrived_tasks_to_be_decided_soon
+-- What an event set off is decided within seconds. A quarter of an hour means that no worker is at
+-- work, or that it cannot.
+select t.task_id, t.profile_id, t.status, t.attempts, t.created_at
+from agent_task as t
+where
+    current_setting('leo.snapshot_id') = ''
+    and t.snapshot_id is null
+    and t.status in ('pending', 'deciding')
+    and t.created_at
+    < current_setting('leo.checked_at')::timestamptz - interval '15 minutes';
+
+-- name: expect_triggered_tasks_to_have_outcome
+-- Whom an event chose is accounted for: with a message or a skip, and no longer open when nothing
+-- of it can still be sent.
+select t.task_id, t.profile_id, t.status
+from agent_task as t
+where
+    current_setting('leo.snapshot_id') = ''
+    and t.snapshot_id is null
+    and t.status not in ('pending', 'deciding')
+    and (
+        not exists (
+            select from delivery_log as d
+            where d.tenant_id = t.tenant_id and d.task_id = t.task_id
+        )
+        or (
+            t.status in ('decided', 'waiting', 'dispatching')
+            and t.updated_at
+            < current_setting('leo.checked_at')::timestamptz - interval '15 minutes'
+            and not exists (
+                select from delivery_log as d
+                where
+                    d.tenant_id = t.tenant_id
+                    and d.task_id = t.task_id
+                    and d.delivery_status in ('queued', 'sending', 'retry')
+            )
+        )
+    );
+
+-- name: expect_fallbacks_to_be_rare
+-- A run whose customers were decided by the fallback, or by nobody, is a run without its model: the
+-- gateway was away, or its output broke the rules.
+with tasks as (
+    select t.* from agent_task as t
+    where current_setting('leo.snapshot_id') = ''
+    union all
+    select t.* from agent_task as t
+    where t.snapshot_id = nullif(current_setting('leo.snapshot_id'), '')::uuid
+),
+
+counted as (
+    select
+        t.tenant_id,
+        t.plan_id,
+        count(*) as decisions,
+        count(*) filter (where t.reasoning_trace ->> 'decided_by' = 'fallback') as by_fallback,
+        count(*) filter (where t.reasoning_trace ->> 'decided_by' = 'none') as by_nobody
+    from tasks as t
+    where t.status not in ('pending', 'deciding') and t.plan_id is not null
+    group by t.tenant_id, t.plan_id
+)
+
+select c.plan_id, p.run_id, c.decisions, c.by_fallback, c.by_nobody
+from counted as c
+inner join campaign_plan as p on c.tenant_id = p.tenant_id and c.plan_id = p.plan_id
+where
+    c.by_fallback + c.by_nobody
+    > coalesce(nullif(current_setting('leo.max_fallback_share', true), ''), '0.05')::numeric
+    * c.decisions;
 
 -- name: expect_tasks_to_have_planned_outcomes
 -- A plan's sends have one row each, on their channels; a plan without sends has one skipped row.

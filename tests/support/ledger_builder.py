@@ -245,6 +245,7 @@ def _freeze(cursor: Cursor, campaign: BuiltCampaign, customers: tuple[Customer, 
         "segment_name": "Khách VIP",
         "definition_hash": "definition-1",
         "source_watermark": campaign.now,
+        "reason": None,
         "by": "test",
     }
     cursor.execute(load_queries("snapshot").seal_snapshot, wanted)

@@ -101,7 +101,7 @@ def runs_without_model(
 
     :param max_share: the part of a run's decisions that may be a fallback's or nobody's, 0 to 1.
     """
-    queries = load_queries("decision_quality")
+    queries = load_queries("quality")
     with tenant_transaction(connection, tenant_id) as cursor:
         cursor.execute(queries.set_scope, {"max_fallback_share": str(max_share)})
         return cursor.execute(queries.expect_fallbacks_to_be_rare).fetchall()

@@ -138,6 +138,33 @@ LEDGER_OUT = (
         "Clear the decide tasks of the run in Airflow: deciding again is safe.",
     ),
     Check(
+        "expect_events_to_set_off_their_tasks",
+        "Every event that a rule waited for has its task",
+        "Mọi sự kiện có quy tắc đều dẫn đến một quyết định",
+        "An event was stored around the intake, or the rule was not read: post it again (safe).",
+    ),
+    Check(
+        "expect_arrived_tasks_to_be_decided_soon",
+        "What an event set off is decided within a quarter of an hour",
+        "Sự kiện được xử lý ngay, không tồn đọng quá 15 phút",
+        "See why events_process does not run or what its log says; `leo events process` helps out.",
+    ),
+    Check(
+        "expect_triggered_tasks_to_have_outcome",
+        "Every customer whom an event chose has an outcome",
+        "Mọi khách hàng có sự kiện đều có kết quả",
+        "A writer went around the ledger: find it. A task that is only not completed is completed "
+        "by the next worker.",
+    ),
+    Check(
+        "expect_fallbacks_to_be_rare",
+        "The model decided, and seldom a fallback or nobody",
+        "AI quyết định cho hầu hết khách hàng, hiếm khi phải dùng dự phòng",
+        "See `leo fallback sources` and the plan's verdict_reason: the gateway was away, or its "
+        "output broke the rules.",
+        severity="warning",
+    ),
+    Check(
         "expect_tasks_to_have_planned_outcomes",
         "A decision has one delivery per planned send, or one skipped row when nothing was planned",
         "Mỗi tin theo kế hoạch có đúng một kết quả",

@@ -192,7 +192,7 @@ def broken_rule(database_urls: DatabaseUrls, **settings: str) -> list[Any]:
     """Return the rows that the quality check complains of."""
     options = " ".join(f"-c leo.{name}={value}" for name, value in settings.items())
     with contextlib.closing(psycopg.connect(database_urls.runtime, options=options)) as connection:
-        statement = load_queries("decision_quality").expect_fallbacks_to_be_rare
+        statement = load_queries("quality").expect_fallbacks_to_be_rare
         return connection.execute(statement).fetchall()
 
 
