@@ -5,18 +5,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Extra words for pip, e.g. to take PyTorch from the place of its CPU builds.
 PIP_ARGS ?=
-# Extra words for pytest, e.g. ARGS="tests/unit -k plan", or for torture, e.g. ARGS="--seed 7".
+# Extra words for pytest, e.g. ARGS="tests/unit -k plan", for torture, e.g. ARGS="--seed 7", or for
+# the load test, e.g. ARGS="--minutes 1".
 ARGS ?=
 
 # The environment is rebuilt when its pins change, and only then.
 STAMP := $(VENV)/installed-$(shell cat requirements.txt pyproject.toml | sha256sum | cut -c1-16)
+
+# Locust and its gevent have an environment of their own.
+LOAD_STAMP := .venv-load/installed-$(shell cat requirements-load.txt | sha256sum | cut -c1-16)
 
 SQL_FILES := include/schema.sql include/sql
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup db model demo drill torture test check format bench stop clean distclean
+.PHONY: help setup db model demo drill torture load test check format bench stop clean distclean
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' \
@@ -47,6 +51,15 @@ drill: setup ## Kill scheduler, task, gateway and PostgreSQL during campaigns, a
 torture: db ## Kill dispatchers and PostgreSQL 220 times while 20,000 messages go out, and compare
 	@python -m tests.support.torture $(ARGS)
 
+load: db model $(LOAD_STAMP) ## Offer 5,000 events a minute for ten minutes, then more and more; HTML report
+	@python -m benchmarks.load.run $(ARGS)
+
+$(LOAD_STAMP): requirements-load.txt
+	@test -x .venv-load/bin/python || $(PYTHON) -m venv .venv-load
+	.venv-load/bin/python -m pip install --quiet $(PIP_ARGS) -r requirements-load.txt
+	@rm -f .venv-load/installed-*
+	@touch $@
+
 test: db model ## Run every test (ARGS="tests/unit -k plan" narrows it)
 	@python -m pytest $(ARGS)
 
@@ -76,7 +89,7 @@ clean: stop ## Delete all local data and logs; keep what was downloaded
 		-exec rm -rf {} +
 	@rm -rf .leo/postgres/data .leo/postgres/port dbt_project/target dbt_project/logs
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## Delete the downloads and the environment too
-	@rm -rf .leo $(VENV)
+	@rm -rf .leo $(VENV) .venv-load
