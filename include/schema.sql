@@ -892,6 +892,9 @@ where snapshot_id is null and status in ('decided', 'waiting', 'dispatching');
 -- Without the status: a change of state then needs no new index entry.
 create unique index if not exists agent_task_member_uq
 on agent_task (tenant_id, snapshot_id, profile_id) where snapshot_id is not null;
+-- The API's list, newest first: 0.3 s without it over 200,000 tasks, 3 ms with it.
+create index if not exists agent_task_recent_idx
+on agent_task (tenant_id, created_at desc, task_id desc);
 create index if not exists agent_task_due_idx
 on agent_task (tenant_id, due_at) where status = 'waiting';
 
@@ -1092,6 +1095,10 @@ create index if not exists delivery_log_task_idx on delivery_log (tenant_id, tas
 create index if not exists delivery_log_address_idx
 on delivery_log (tenant_id, channel, address, attempted_at)
 where delivery_status in ('sending', 'sent', 'unknown');
+-- The API's list, newest first: 0.7 s without it over 200,000 rows, 3 ms with it; what it adds to
+-- writing 50,000 rows was below the noise of the measurement.
+create index if not exists delivery_log_recent_idx
+on delivery_log (tenant_id, created_at desc, delivery_id desc);
 -- What the reconciler and a person look for; few rows at any time.
 create index if not exists delivery_log_unknown_idx
 on delivery_log (tenant_id, attempted_at) where delivery_status = 'unknown';

@@ -143,13 +143,13 @@ where
     and (%(campaign)s::text is null or c.code = %(campaign)s::text)
     and (
         %(profile_id)s::uuid is null
-        or t.event_id in (
+        or t.event_id = any(array(
             select e.event_id
             from marketing_event as e
             where e.tenant_id = %(tenant_id)s and e.profile_id = %(profile_id)s::uuid
-        )
+        ))
     )
-    and (%(status)s::text is null or t.status = %(status)s::text::task_status)
+    and (%(status)s::task_status is null or t.status = %(status)s::task_status)
     and (
         %(after_created_at)s::timestamptz is null
         or (t.created_at, t.task_id)
@@ -204,16 +204,16 @@ where
     and (%(snapshot_id)s::uuid is null or d.snapshot_id = %(snapshot_id)s::uuid)
     and (%(campaign)s::text is null or c.code = %(campaign)s::text)
     and (%(channel)s::text is null or d.channel = %(channel)s::text)
-    and (%(status)s::text is null or d.delivery_status = %(status)s::text::delivery_status)
+    and (%(status)s::delivery_status is null or d.delivery_status = %(status)s::delivery_status)
     and (%(reason)s::text is null or coalesce(d.skip_reason, d.error_class) = %(reason)s::text)
     and (
         %(profile_id)s::uuid is null
-        or d.task_id in (
+        or d.task_id = any(array(
             select t.task_id
             from marketing_event as e
             inner join agent_task as t on e.tenant_id = t.tenant_id and e.event_id = t.event_id
             where e.tenant_id = %(tenant_id)s and e.profile_id = %(profile_id)s::uuid
-        )
+        ))
     )
     and (%(since)s::timestamptz is null or d.created_at >= %(since)s::timestamptz)
     and (%(until)s::timestamptz is null or d.created_at < %(until)s::timestamptz)
