@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
+
 import pytest
 
+from leo_activation.api.airflow_runs import (
+    RunConflictError,
+    RunRefusedError,
+    RunUnavailableError,
+)
 from leo_activation.database import tenant_transaction
+from leo_activation.decision.client import GatewayClient
+from leo_activation.decision.orchestrator import compile_plan
+from leo_activation.decision.preparation import prepare_tasks
+from leo_activation.snapshot import ensure_campaign, freeze_segment
 
 pytestmark = [
     pytest.mark.e2e,
@@ -18,6 +30,8 @@ FORM = {
     "instruction": "Gửi email tri ân nếu là khách VIP",
     "campaign_code": "tri-an",
     "channels": ["email"],
+    # `dag.test` keeps the values of the run before where a run brings none.
+    "run_key": None,
 }
 OUTCOMES = """
 select m.ext_id, d.delivery_status::text as status, d.skip_reason as reason
@@ -124,3 +138,44 @@ def test_quality_report_is_written_for_people(shop, first_run):
     pages = list(folder.rglob("report.html"))
     assert pages
     assert "tenant_a" in pages[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.invariant(5)
+def test_a_run_works_on_the_audience_that_the_api_has_frozen(shop, segments, run_dag):
+    wish = {
+        "tenant_id": "tenant_a", "instruction": FORM["instruction"], "channels": ["email"],
+    }  # fmt: skip
+    campaign_id = ensure_campaign(shop.runtime, code="qua-api", **wish)
+    frozen = freeze_segment(
+        shop.runtime, tenant_id="tenant_a", segment_key="active_customers",
+        campaign_id=campaign_id, run_id="api:k-1",
+    )  # fmt: skip
+    plan_id = compile_plan(
+        shop.runtime, GatewayClient(os.environ["LEO_GATEWAY_URL"]), campaign_id=campaign_id,
+        run_id="api:k-1", **wish,
+    )  # fmt: skip
+    prepare_tasks(
+        shop.runtime, tenant_id="tenant_a", snapshot_id=frozen.snapshot_id,
+        campaign_id=campaign_id, plan_id=plan_id, members=5, now=datetime.now(UTC),
+    )  # fmt: skip
+    run_id = run_dag("campaign_run", **FORM | {"campaign_code": "qua-api", "run_key": "api:k-1"})
+    assert outcomes(shop, run_id) == {}, "the run froze nothing of its own"
+    found = outcomes(shop, "api:k-1")
+    assert len(found) == frozen.member_count == 12
+    assert {found[f"khach-{n:02}"] for n in range(1, 4)} == {("sent", None)}
+
+
+def test_runs_are_started_inside_airflow_once_for_each_id(shop, first_run):
+    from operators.in_process_runs import InProcessRuns
+
+    runs, run_id = InProcessRuns(), "api.tenant_a.0123"
+    assert runs.find("campaign_run", run_id) is None
+    started = runs.start("campaign_run", run_id, FORM)
+    assert (started.run_id, started.state, started.conf) == (run_id, "queued", FORM)
+    assert runs.start("campaign_run", run_id, FORM) == started == runs.find("campaign_run", run_id)
+    with pytest.raises(RunConflictError, match="another segment"):
+        runs.start("campaign_run", run_id, FORM | {"segment": "vip"})
+    with pytest.raises(RunRefusedError, match="no-such"):
+        runs.start("campaign_run", "api.tenant_a.4567", FORM | {"segment": "no-such"})
+    with pytest.raises(RunUnavailableError):
+        runs.start("no_such_dag", "api.tenant_a.89ab", FORM)

@@ -64,11 +64,9 @@ class ActivationWish(Form):
 
     instruction: Instruction
     profile: ExtId | None = Field(
-        default=None, description="ext_id của một khách hàng; hoặc `snapshot_id`."
+        default=None, description="The ext_id of one customer; or `snapshot_id`."
     )
-    snapshot_id: UUID | None = Field(
-        default=None, description="Một danh sách đã chốt; hoặc `profile`."
-    )
+    snapshot_id: UUID | None = Field(default=None, description="A frozen audience; or `profile`.")
     campaign: Code | None = Field(
         default=None,
         description="Needed with `profile`, made when it is new; a snapshot has its own.",
@@ -83,7 +81,7 @@ class ActivationWish(Form):
         description="With `profile`: how long to wait for the decision before answering 202.",
     )  # fmt: skip
     needs_approval: bool = Field(
-        default=True, description="With `snapshot_id`: chờ người duyệt trước khi gửi."
+        default=True, description="With `snapshot_id`: a person approves in Airflow before sending."
     )
 
     @model_validator(mode="after")

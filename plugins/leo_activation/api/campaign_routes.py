@@ -117,9 +117,9 @@ class RunWish(Form):
     )
     mode: Mode = "plan"
     needs_approval: bool = Field(
-        default=True, description="Chờ người duyệt trong Airflow trước khi gửi."
+        default=True, description="A person approves in Airflow before anything is sent."
     )
-    dry_run: bool = Field(default=False, description="Quyết định như thật, không gửi gì.")
+    dry_run: bool = Field(default=False, description="Decide as in earnest, send nothing.")
 
 
 class RunStarted(BaseModel):

@@ -59,7 +59,7 @@ def compiling(instruction: str) -> Iterator[None]:
     except GatewayAwayError as error:
         raise Problem(
             503, "gateway-unavailable", str(error),
-            action="gửi lại yêu cầu với cùng Idempotency-Key", retry_after=_RETRY_SECONDS,
+            action="send the same request again; nothing was stored", retry_after=_RETRY_SECONDS,
         ) from error  # fmt: skip
     except SentenceRefusedError as error:
         raise Problem(422, "sentence-refused", str(error), instruction) from error

@@ -69,7 +69,7 @@ Instruction = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=5, max_length=500, pattern=_PLAIN),
     Field(
-        description="Một câu của người làm tiếp thị: gửi gì, qua kênh nào, cho ai.",
+        description="A marketer's sentence: what to send, over which channel, to whom.",
         examples=["Gửi email tri ân nếu là khách VIP"],
     ),
 ]
@@ -82,8 +82,8 @@ Channels = Annotated[
 Mode = Annotated[
     Literal["plan", "choose"],
     Field(
-        description="`plan`: câu chỉ dẫn được đọc một lần thành các bước; `choose`: AI chọn riêng "
-        "cho từng khách."
+        description="`plan`: the sentence is read once, into steps; `choose`: the model chooses "
+        "for each customer."
     ),
 ]
 

@@ -51,7 +51,7 @@ class RuleWish(Form):
         description="An event that is older when it arrives is kept and sets nothing off.",
     )  # fmt: skip
     is_advertising: bool = Field(
-        default=True, description="Tin quảng cáo cần khách đồng ý và chỉ gửi trong giờ cho phép."
+        default=True, description="Advertising needs consent and leaves in the legal hours only."
     )
     quiet_hours: Literal["hold", "skip"] = "hold"
 
@@ -65,7 +65,9 @@ class Rule(BaseModel):
     plan_id: UUID
     instruction: str
     mode: str
-    understood: list[str] = Field(description="AI hiểu câu chỉ dẫn là gì, mỗi bước một dòng.")
+    understood: list[str] = Field(
+        description="How the sentence was read, in Vietnamese, a line a step."
+    )
     channels: list[str]
     is_advertising: bool
     quiet_hours: str

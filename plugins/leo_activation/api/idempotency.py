@@ -44,8 +44,8 @@ def wanted_key(
     idempotency_key: Annotated[
         str | None,
         Header(
-            description="Khóa do bạn đặt (1–255 ký tự ASCII): gửi lại cùng khóa thì nhận lại câu "
-            "trả lời cũ, không làm lần thứ hai.",
+            description="Your name for this wish: the same key with the same body gets the same "
+            "answer again, and nothing is done twice.",
             examples=["9f0c7f3e-9a53-4b4e-8c8e-0b8f3c1d2a10"],
         ),
     ] = None,

@@ -27,8 +27,8 @@ class JourneyStep(BaseModel):
     kind: Literal["profile", "event", "frozen", "chosen", "decision", "delivery", "receipt"]
     happened_at: datetime
     campaign: str | None
-    label: str = Field(description="Tên bước, để hiển thị.", examples=["Quyết định"])
-    told: list[str] = Field(description="Nội dung bước, để hiển thị; là văn bản, không phải HTML.")
+    label: str = Field(description="What to call the step, in Vietnamese.", examples=["Quyết định"])
+    told: list[str] = Field(description="What to show of it, in Vietnamese: text, not HTML.")
     detail: dict[str, Any]
 
 

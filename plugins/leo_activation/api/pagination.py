@@ -32,7 +32,7 @@ class Page(BaseModel):
     """Part of a list; subclasses say of what."""
 
     next_cursor: str | None = Field(
-        description="Gửi lại trong `cursor` để lấy trang sau; null: hết.",
+        description="Send it as `cursor` for the next page; null after the last.",
         examples=["WyI0ZjNhIiwiMjAyNi0xMS0yM1QwOTowMDowMCswMDowMCJd"],
     )
 

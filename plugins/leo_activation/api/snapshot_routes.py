@@ -46,7 +46,7 @@ class SnapshotWish(Form):
     segment: SegmentKey = Field(examples=["vip"], description="A segment of the dbt models.")
     campaign: Code = Field(examples=["tri-an-vip"])
     reason: Annotated[str, _WHY] = Field(
-        description="Vì sao chốt danh sách này; được lưu cùng danh sách.",
+        description="What the audience is frozen for; kept with it.",
         examples=["Danh sách cho đợt tri ân tháng 11"],
     )
     instruction: Instruction | None = Field(

@@ -49,7 +49,7 @@ class Task(BaseModel):
     event_id: UUID
     status: Status
     summary: str | None = Field(
-        validation_alias="told", description="Quyết định, bằng một câu cho người làm tiếp thị."
+        validation_alias="told", description="The decision in a Vietnamese sentence, for marketers."
     )
     calls: list[Call] | None
     attempts: int
