@@ -82,9 +82,14 @@ from
     )
 inner join marketing_event as e on e.tenant_id = %(tenant_id)s and i.event_id = e.event_id;
 
--- name: wake_worker
+-- name: commit_without_waiting
+-- Of this transaction nothing has to survive: its commit does not wait for the disk.
+set local synchronous_commit = off;
+
+-- name: wake_workers
 -- Whoever decides what events set off hears of it when this transaction commits.
-select pg_notify('leo_events', %(tenant_id)s);
+select pg_notify('leo_events', t.tenant_id)
+from unnest(%(tenants)s::text[]) as t (tenant_id);
 
 -- name: find_event
 -- One event and what it set off.

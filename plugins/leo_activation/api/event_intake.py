@@ -9,6 +9,7 @@ the door; nothing that was let in is dropped.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ from leo_activation.api.services import ApiServices
 from leo_activation.database import AsyncConnection, checked_tenant
 from leo_activation.queries import load_queries
 
+log = logging.getLogger(__name__)
+
 SQL = load_queries("events_intake")
 # Events that may wait in one process, and bytes that their requests may hold; more gets 429.
 MAX_WAITING_EVENTS = 20_000
@@ -35,6 +38,8 @@ FLUSH_EVENTS = 5_000
 # While events keep coming, a transaction begins so long after the one before it began: fewer and
 # fuller ones. The first after a pause never waits.
 GATHER_SECONDS = 0.005
+# How often workers are told of new events, at most.
+NOTICE_SECONDS = 0.02
 # Transactions of events at a time in one process; the other connections stay for other requests.
 TRANSACTIONS = 4
 # Of one tenant. A second one for single posts would only halve what each of them writes; batches
@@ -106,6 +111,8 @@ class EventIntake:
         self.events_inside = 0
         self.bytes_inside = 0
         self._lanes: dict[tuple[str, bool], _Lane] = {}
+        self._to_wake: set[str] = set()
+        self._waking: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(TRANSACTIONS)
 
     @contextmanager
@@ -146,6 +153,8 @@ class EventIntake:
         """Wait until what was let in is written."""
         while writers := [task for lane in self._lanes.values() for task in lane.writers]:
             await asyncio.wait(writers)
+        if self._waking is not None:
+            await asyncio.wait([self._waking])
 
     def _enqueue(self, tenant_id: str, submission: _Submission) -> None:
         """Put events into their lane, and make sure that somebody writes it."""
@@ -241,9 +250,37 @@ class EventIntake:
                 for place, is_same in await cursor.fetchall():
                     status = "duplicate" if is_same else "conflict"
                     results[place] = Stored(status, results[place].event_id)
-            if any(place == _TRIGGERED for place, _ in rows):
-                await cursor.execute(SQL.wake_worker, values)
+            is_triggering = any(place == _TRIGGERED for place, _ in rows)
+        if is_triggering:
+            self._wake(tenant_id)
         return results
+
+    def _wake(self, tenant_id: str) -> None:
+        """Tell the workers that something waits: soon, and once for many transactions.
+
+        A notice inside the transaction would make all commits of the server wait for each other,
+        disk included. One that is lost costs seconds: a worker looks for itself.
+        """
+        self._to_wake.add(tenant_id)
+        if self._waking is None:
+            self._waking = asyncio.create_task(self._give_notice())
+
+    async def _give_notice(self) -> None:
+        try:
+            while self._to_wake:
+                tenants, self._to_wake = sorted(self._to_wake), set()
+                async with (
+                    asyncio.timeout(WRITE_SECONDS),
+                    self.services.pool.connection() as connection,
+                    connection.transaction(),
+                ):
+                    await connection.execute(SQL.commit_without_waiting)
+                    await connection.execute(SQL.wake_workers, {"tenants": tenants})
+                await asyncio.sleep(NOTICE_SECONDS)
+        except (psycopg.Error, TimeoutError) as error:
+            log.warning("no worker was told of new events (%s): they look for themselves", error)
+        finally:
+            self._waking = None
 
 
 def _take(waiting: deque[_Submission]) -> list[_Submission]:
