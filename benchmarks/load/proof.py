@@ -22,8 +22,8 @@ from leo_activation.database import Connection
 
 ACKNOWLEDGED = struct.Struct("<16sdd")
 _LOCK_LOG = re.compile(
-    r"^(?P<at>\S+ \S+) UTC .*still waiting for (?P<mode>\w+) on (?P<what>.*)"
-    r" after (?P<ms>[\d.]+) ms"
+    r"^(?P<at>\S+ \S+) UTC \[\d+\] \w+@(?P<database>\w+) .*still waiting for (?P<mode>\w+)"
+    r" on (?P<what>.*) after (?P<ms>[\d.]+) ms"
 )
 
 _SENDS = """
@@ -181,10 +181,11 @@ def database_figures(admin: Connection) -> dict[str, Any]:
     }
 
 
-def logged_lock_waits(logs: Path, since: datetime) -> list[dict[str, Any]]:
+def logged_lock_waits(logs: Path, database: str, since: datetime) -> list[dict[str, Any]]:
     """Return the waits for locks that the server logged; it logs each longer than its setting.
 
     :param logs: folder of the server's log files.
+    :param database: whose waits.
     :param since: when the load began.
     """
     waits = []
@@ -192,7 +193,7 @@ def logged_lock_waits(logs: Path, since: datetime) -> list[dict[str, Any]]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         for number, line in enumerate(lines):
             match = _LOCK_LOG.match(line)
-            if match is None:
+            if match is None or match["database"] != database:
                 continue
             at = datetime.fromisoformat(match["at"]).replace(tzinfo=UTC)
             if at >= since:

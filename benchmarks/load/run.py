@@ -132,7 +132,8 @@ def measure(options: argparse.Namespace, folder: Path) -> Proof:
             follow(process, watch, stages)
             settled = wait_until_settled(admin)
         waits = [
-            wait for wait in logged_lock_waits(state_folder() / "logs" / "postgres", began)
+            wait
+            for wait in logged_lock_waits(state_folder() / "logs" / "postgres", name, began)
             if wait["milliseconds"] >= LONG_WAIT_SECONDS * 1000
         ]  # fmt: skip
         proof = prove(admin, folder, folder / "fcm.jsonl")
