@@ -130,6 +130,7 @@ def open_event_api(urls: DatabaseUrls) -> Iterator[EventApi]:
         keys = {tenant: new_key(runtime, tenant) for tenant in TENANTS}
         app = create_app(lambda: make_services(urls.runtime, SECRET_KEY))
         with serve(app) as url, httpx.Client(timeout=60) as client:
+            assert client.get(f"{url}/ready").status_code == 200
             yield EventApi(urls, app, url, admin, runtime, keys, client)
 
 

@@ -32,11 +32,12 @@ class BoundedBody:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with a bounded body."""
+        if scope["type"] == "http":
+            _refuse_nul(scope)
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
             await self.app(scope, receive, send)
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        _refuse_nul(scope)
         limit = body_limit(scope)
         told = headers.get(b"content-length", "")
         body = _Body(receive, limit, int(told) if told.isdigit() else 0)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from leo_activation.api_keys import (
     DEFAULT_REQUESTS_PER_MINUTE,
@@ -63,7 +63,8 @@ def create(
 @app.command("list")
 def list_(tenant_id: TenantOption) -> None:
     """List a tenant's keys; the keys themselves are nowhere."""
-    table = Table("id", "name", "scopes", "a minute", "made by", "made", "expires", "revoked")
+    table = Table(Column("id", no_wrap=True), "name", "scopes", "a minute", "made by", "made",
+                  "expires", "revoked")  # fmt: skip
     with _database() as connection:
         for row in list_keys(connection, tenant_id):
             table.add_row(
@@ -76,7 +77,8 @@ def list_(tenant_id: TenantOption) -> None:
                 _when(row["expires_at"]),
                 _when(row["revoked_at"]),
             )
-    Console(width=160).print(table)
+    # Wider than most terminals: an id that is broken into two cannot be copied.
+    Console(width=200).print(table)
 
 
 @app.command()
