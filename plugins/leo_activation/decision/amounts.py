@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from leo_activation.decision.catalogue import Attribute
@@ -27,10 +27,11 @@ _LEFT_OUT_AMOUNT = cue("left_out_amount")
 _TOUCHING = ("tu", "from", "du", "dat", "min")
 # What says that there was none, or (``_ONCE``) that there was one.
 _ONCE = r"da tung|tung|con(?= no)|dang(?= no)|co(?= no)|(?:has|have) ever|ever|still(?= ow)"
+_AT_ALL = r"lan nao|bao gio|nao(?: ca| het)?|yet|anything|at all"
 _ONE = r"(?:da tung|tung|con|dang|co|ever|has ever|have ever|still)$"
 _NEVER = (
     r"chua tung|chua bao gio|chua he|chua co|chua|khong co|khong con|khong(?! qua| duoi| tren)|"
-    rf"never(?: ever)?|no|without|haven t|hasn t|have not|has not|zero|don t|doesn t|{_ONCE}"
+    rf"het|never(?: ever)?|no|without|haven t|hasn t|have not|has not|zero|don t|doesn t|{_ONCE}"
 )
 _NOT_WITHIN = "".join(
     rf"(?<!\b{word} )" for word in ("trong", "moi", "hang", "mot", "per", "in", "a")
@@ -186,7 +187,7 @@ class AmountReader:
         if not operators:
             if not is_said or is_given or reading.words[first].text in ("a", "an"):
                 return {}
-            operators = self._unsaid(quantity)
+            operators = self._unsaid(index)
         elif is_given and not is_said:
             # "Voucher 50k" is what the message is about.
             return {}
@@ -206,10 +207,12 @@ class AmountReader:
                 return True
         return False
 
-    @staticmethod
-    def _unsaid(quantity: Quantity) -> dict[str, float]:
+    def _unsaid(self, index: int) -> dict[str, float]:
         """Return the comparison that goes without saying: nothing bought "90 ngày" is at least."""
-        if quantity.kind == "duration":
+        quantity, first, last = self.sentence.quantities[index]
+        ahead = self.sentence.reading.says(r"con|chi con|only", max(0, first - 2), first - 1)
+        ahead = ahead or self.sentence.reading.says(r"left|remaining|nua", last + 1, last + 1)
+        if quantity.kind == "duration" and not ahead:
             return {"gte": 0.6, "gt": 0.4}
         return {"eq": 0.7, "gte": 0.4}
 
@@ -280,8 +283,10 @@ class AmountReader:
             if amount_of(item, quantity) is None or self._is_of_money(item, quantity, last):
                 continue
             score = scores.get(item.name, (0.0, 0.0))[0]
-            bonus = 0.8 if meanings_of(item) & unit else 0.0
-            bonus += 0.6 if quantity.after and quantity.after in _heads(item) else 0.0
+            counts = self.sentence.reading.says(r"lan|times?|luot", last + 1, last + 1)
+            bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
+            is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
+            bonus += 0.6 if is_head else 0.0
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
@@ -326,7 +331,7 @@ class AmountReader:
         """Return the words around an amount that can say what is counted."""
         stops = (
             rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho (?=khach|ai|nhung|nguoi)"
-            r"|gui|nhan|send|then|to|gets?|receives?|should|who"
+            r"|gui|nhan|send|then|to|gets?|receives?|should|who|except|unless|but|tru|nhung"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last
@@ -344,50 +349,55 @@ class AmountReader:
     def none_at_all(self) -> Iterator[Condition]:
         """Yield what was never done or is not owed: "chưa mua lần nào", "never returned"."""
         reading = self.sentence.reading
-        counted = {item.name: item.label for item in self.sentence.catalogue.attributes
-                   if item.type == "number" and item.unit in ("count", "vnd")}  # fmt: skip
-        for name, label in counted.items():
-            names = [features(words) for words in (name_words(name), words_of(label))]
-            wanted = [
-                [unit for unit in units_of(known) if not unit & _generic()] for known in names
+        counted = [item for item in self.sentence.catalogue.attributes
+                   if item.type == "number" and item.unit in ("count", "vnd")]  # fmt: skip
+        for low, high in reading.find(_NEVER):
+            if self._is_since(low):
+                continue
+            found = [
+                (share, item.unit == "count", -first, last, item.name)
+                for item in counted
+                for share, first, last in [self._told_after(item, high)]
+                if share >= _TOLD
             ]
-            for low, high in reading.find(_NEVER):
-                if any(one.kind == "duration" and low - 3 <= last < low
-                       and not reading.says(r"[,;.:]|va|and", last, low)
-                       for one, _, last in self.sentence.quantities):  # fmt: skip
-                    continue
-                found = self._told_after([told for told in wanted if told], high)
-                if found is not None:
-                    operator = "gt" if re.match(_ONE, reading.text_of(low, high)) else "eq"
-                    yield Condition(low, found, {name: 1.0}, {operator: 1.0}, {"0": 1.0})
-                    break
+            if found:
+                *_, last, name = max(found)
+                operator = "gt" if re.match(_ONE, reading.text_of(low, high)) else "eq"
+                yield Condition(low, last, {name: 1.0}, {operator: 1.0}, {"0": 1.0})
 
-    def _told_after(self, wanted: Sequence[Sequence[frozenset[str]]], high: int) -> int | None:
-        """Return the last word of what "never" is said about, or none when it is another thing.
+    def _is_since(self, low: int) -> bool:
+        """Tell whether "chưa" tells what has not been done for a time named just before."""
+        return any(
+            one.kind == "duration"
+            and low - 3 <= last < low
+            and not self.sentence.reading.says(r"[,;.:]|va|and", last, low)
+            for one, _, last in self.sentence.quantities
+        )
 
-        :param wanted: what the attribute's name means, and what its label means.
-        """
+    def _told_after(self, attribute: Attribute, high: int) -> tuple[float, int, int]:
+        """Return how much of an attribute's name "never" is said about, and between which words."""
         reading = self.sentence.reading
+        names = [features(words) for words in (name_words(attribute.name),
+                                               words_of(attribute.label))]  # fmt: skip
+        wanted = [[unit for unit in units_of(known) if not unit & _generic()] for known in names]
         stops = rf"[,;:.]|thi|gui|send|va|and|but|ma|should|gets?|message|contact|notify|{CHANNEL}"
         ends = [one for one, _ in reading.find(stops, high + 1, high + 7)]
         end = min([*ends, high + 7]) - 1
         if any(high < first <= end + 1 for _, first, _ in self.sentence.quantities):
-            return None
+            return 0.0, high, high
         literal = [item for _, item in self.sentence.value_mentions
                    if item.share > 0.8 and item.names[0][1] >= 4.0]  # fmt: skip
         if any(item.first <= end and high < item.last for item in literal):
-            return None
+            return 0.0, high, high
         around = reading.inside(high + 1, end)
         said = {item.name.removeprefix("~") for item in around}
-        shares = [sum(bool(unit & said) for unit in told) / len(told) for told in wanted]
-        if max(shares, default=0.0) < _TOLD:
-            return None
+        shares = [sum(bool(unit & said) for unit in told) / len(told) for told in wanted if told]
         told = {name for units in wanted for unit in units for name in unit}
-        last = max(item.last for item in around if item.name.removeprefix("~") in told)
-        tail = reading.find(
-            r"lan nao|bao gio|nao(?: ca| het)?|yet|anything|at all", last + 1, last + 4
-        )
-        return tail[0][1] if tail else last
+        places = [item for item in around if item.name.removeprefix("~") in told]
+        first = min((item.first for item in places), default=high)
+        last = max((item.last for item in places), default=high)
+        tail = reading.find(_AT_ALL, last + 1, last + 4)
+        return max(shares, default=0.0), first, (tail[0][1] if tail else last)
 
     def days(self) -> Iterator[Condition]:
         """Yield the conditions on dates."""

@@ -26,6 +26,7 @@ _EVERYONE = cue("everyone")
 _OR = cue("or")
 _THINGS = cue("things")
 _MARKERS = cue("markers")
+_CORRECTS = cue("corrects")
 _SWITCHED_OFF = r"(?:dang |is |are |bi |turned |da )?(?:off|tat|disabled|inactive|false)"
 _AUDIENCE_LEAD = cue("audience_lead")
 _PEOPLE_LEAD = cue("people_lead")
@@ -61,13 +62,39 @@ class ConditionReader:
             *self._yes_no(),
             *self._numbers.amounts(),
             *self._numbers.days(),
-            *self._numbers.none_at_all(),
+        ]
+        taken = [(item.first, item.last) for item in found]
+        found += [
+            item
+            for item in self._numbers.none_at_all()
+            if not any(first <= item.last and item.first <= last for first, last in taken)
+            or not self._says_yes_or_no(item, found)
         ]
         found = [item for item in found if not self._is_counted(item, found)]
         found += OpenReader(self.sentence).conditions(found)
         found += self._known(found)
+        found = self._corrected(found)
         found.sort(key=lambda item: (item.first, item.last))
         return self._merged([item for item in found if not self._is_subject(item)])
+
+    def _says_yes_or_no(self, item: Condition, found: Sequence[Condition]) -> bool:
+        """Tell whether the words are a yes-or-no condition already."""
+        return any(
+            other.key[1] in ("true", "false")
+            and other.first <= item.last
+            and item.first <= other.last
+            for other in found
+        )
+
+    def _corrected(self, found: list[Condition]) -> list[Condition]:
+        """Drop what the sentence takes back: "khách VIP hoặc … à không, chỉ …"."""
+        for low, high in self.sentence.reading.find(_CORRECTS):
+            start = self.sentence.clause_start(max(0, low - 1))
+            later = [item for item in found if item.first > high]
+            dots = self.sentence.reading.says(r"[.,;]", max(0, low - 2), low - 1)
+            if later and dots and not self.sentence.has_message_between(start - 1, later[0].first):
+                found = [item for item in found if item.first > high]
+        return found
 
     def _named_conditions(self) -> Iterator[Condition]:
         for attribute, item in self.sentence.value_mentions:
@@ -87,6 +114,8 @@ class ConditionReader:
         attribute = self.sentence.catalogue.attribute(item.key[0])
         if attribute is None or not attribute.values:
             return False
+        if self.sentence.clause_start(item.first) == item.first:
+            return False
         words = self.sentence.reading.words[item.first : item.last + 1]
         said: dict[tuple[int, int], set[str]] = {}
         for one in self.sentence.reading.inside(item.first, item.last):
@@ -100,7 +129,10 @@ class ConditionReader:
             number = self.sentence.catalogue.attribute(other.key[0])
             if number is None or number.type != "number" or abs(other.first - item.first) > _NEAR:
                 continue
-            if all(run & meanings_of(number) for run in said.values()):
+            told = {one.name.removeprefix("~") for words in (
+                        name_words(number.name), words_of(number.label))
+                    for one in features(words)}  # fmt: skip
+            if all(run & told for run in said.values()):
                 return True
         return False
 
@@ -149,7 +181,7 @@ class ConditionReader:
         reading = self.sentence.reading
         return any(
             other.share >= 0.65 and other.first <= item.first and item.last <= other.last
-            and not reading.says(r"va|and|or|hoac|ma|but|[,;:.]", other.first, other.last)
+            and not reading.says(r"va|and|or|hoac|but|[,;:.]", other.first, other.last)
             and other.last - other.first > item.last - item.first + 1
             for attribute in self.sentence.catalogue.attributes
             if not attribute.values and attribute.type != "set"
@@ -236,8 +268,9 @@ class ConditionReader:
                 amount = any(
                     item.first - 3 <= one <= item.last + 4 for _, one, _ in self.sentence.quantities
                 )
+                close = any(high >= item.first - 2 for _, high in has)
                 if (
-                    item.share < 0.6
+                    item.share < (_HALF if close else _MOST)
                     or not (has or tail)
                     or amount
                     or self.sentence.is_in_template(item)

@@ -85,6 +85,11 @@ class Drafter:
         self.sentence = Sentence(spec, text)
         self.conditions = ConditionReader(self.sentence).conditions
         self.messages = MessageReader(self.sentence, self.conditions).messages
+        near = Audience(self.sentence, self.conditions, self.messages).nearest()
+        if near:
+            found = [*self.conditions, *near]
+            self.conditions = sorted(found, key=lambda item: (item.first, item.last))
+            self.messages = MessageReader(self.sentence, self.conditions).messages
 
     @cached_property
     def branches(self) -> list[Branch]:

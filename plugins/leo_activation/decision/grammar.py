@@ -16,8 +16,10 @@ from leo_activation.decision.toolset import ToolSpec
 
 _MAX_LIST = 3
 _MAX_CHECKS_IN_A_ROW = 4
-# How much the words of the sentence count against the model, in natural logarithms of odds.
-ADVICE = 8.0
+# How much the words of the sentence count against the model, in natural logarithms of odds. So
+# much leaves to the model what the words leave open: measured on all development sets (514
+# sentences), at 8 it turned 14 right drafts wrong and 3 wrong ones right, at 60 it hardly differs.
+ADVICE = 60.0
 _ADVICE_TO_CALL = 0.8
 _MOST_TO_CALL = 5.0
 _KINDS: Mapping[type, str] = {Condition: "check", Message: "send"}

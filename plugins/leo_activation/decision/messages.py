@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 
-from leo_activation.decision.lexicon import cue
+from leo_activation.decision.lexicon import cue, words_of
 from leo_activation.decision.parts import Condition, Message
 from leo_activation.decision.reading import Index, Mention, index_of
 from leo_activation.decision.sentence import Sentence, meanings_of
@@ -19,6 +21,8 @@ _UNWANTED = cue("unwanted")
 # A template that scores less is not named by the words of its message.
 _NAMED = 0.3
 _SURELY = 0.8
+# What two neighbouring words of a label count.
+_PAIR = 0.4
 _HINTED = 0.2
 _PEOPLE = rf"{cue('heads')}|all|every|each|nhung|cac|nhom|tat ca"
 _AUDIENCE = r"to|for|cho|toi|den|if|neu|who|whose|unless|except|tru"
@@ -126,6 +130,8 @@ class MessageReader:
             for name, score in item.names:
                 if item.names[0][1] >= 3.5:
                     scores[name] = scores.get(name, 0.0) + score / 2
+        for name, share in self._pairs(names, low, high, spoken).items():
+            scores[name] = scores.get(name, 0.0) + share
         whole = len(self.sentence.reading.words) - 1
         if max(scores.values(), default=0.0) < _NAMED and asked != (0, whole):
             # "…, đều là khuyến mãi son": what is said once goes for all messages.
@@ -153,6 +159,22 @@ class MessageReader:
             if max((score for score, _ in said.values()), default=0.0) >= enough:
                 return first - 1
         return high
+
+    def _pairs(
+        self, names: Mapping[str, str], low: int, high: int, spoken: Collection[int]
+    ) -> dict[str, float]:
+        """Return how many neighbouring words a message shares with each template's label."""
+        words = [(index, word.text) for index, word in enumerate(self.sentence.reading.words)
+                 if low <= index <= high and index not in spoken]  # fmt: skip
+        said = {(one[1], two[1]) for one, two in pairwise(words) if two[0] == one[0] + 1}
+        told = {name: set(pairwise([word.text for word in words_of(label)]))
+                for name, label in names.items()}  # fmt: skip
+        owners = Counter(pair for pairs in told.values() for pair in pairs)
+        return {
+            name: sum(_PAIR / owners[pair] for pair in pairs & said)
+            for name, pairs in told.items()
+            if pairs & said
+        }
 
     def _counted(self, low: int, high: int) -> set[int]:
         """Return the words around amounts that only say what is counted: "2 claims"."""

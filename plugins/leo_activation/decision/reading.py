@@ -18,7 +18,7 @@ from leo_activation.decision.lexicon import Feature, Word, cue, features, name_w
 _WIDEST = 9
 _ENOUGH = 0.58
 # What a word that many names have counts beside one that few have.
-_LITTLE = 0.45
+_LITTLE, _LEAST = 0.45, 0.2
 # The share from which on all of a name was said.
 _ALL = 0.95
 # What one word of a phrase counts beside the whole.
@@ -147,8 +147,7 @@ class Index:
             for told in {item for unit in variant.units for item in unit}:
                 owners.setdefault(told, set()).add(variant.name)
         self.weights = {
-            told: (_LITTLE if told in _generic() else 1.0) / len(names) ** 0.7
-            for told, names in owners.items()
+            told: _little().get(told, 1.0) / len(names) ** 0.7 for told, names in owners.items()
         }
 
     def weight(self, units: Iterable[frozenset[str]]) -> float:
@@ -175,9 +174,13 @@ class Index:
 
 
 @cache
-def _generic() -> frozenset[str]:
-    """Return the meanings of words that many names have: "mời", "nhắc", "số"."""
-    return frozenset(item.name for item in features(words_of(cue("generic"))))
+def _little() -> dict[str, float]:
+    """Return what those meanings count that many names have: "mời", "nhắc", "số"."""
+    return {
+        item.name: worth
+        for name, worth in (("generic", _LITTLE), ("counting", _LEAST))
+        for item in features(words_of(cue(name)))
+    }
 
 
 def index_of(names: Mapping[str, str]) -> Index:

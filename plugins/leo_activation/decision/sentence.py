@@ -33,6 +33,8 @@ _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
 _SINCE_THEN = cue("since_then")
+# Names said word by word score at least so much.
+_SAID_OUT = 4.0
 _WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
 _HOLDS = r"wait\w*|hold|delay\w*|postpone|pause|doi|hoan|tri hoan|tam ngung|tam hoan|put off"
 _DENIES = (
@@ -63,7 +65,13 @@ class Sentence:
     @cached_property
     def elses(self) -> list[tuple[int, int]]:
         """Return where "everybody else" is said."""
-        return self.reading.find(_ELSE)
+        names = [(item.first, item.last) for _, item in self.value_mentions
+                 if item.names[0][1] >= _SAID_OUT]  # fmt: skip
+        return [
+            (first, last)
+            for first, last in self.reading.find(_ELSE)
+            if not any(first < high and last >= low + 1 and last <= high for low, high in names)
+        ]
 
     @cached_property
     def value_mentions(self) -> list[tuple[Attribute, Mention]]:
@@ -92,6 +100,8 @@ class Sentence:
         words = self.reading.words[item.first : item.last + 1]
         if len(words) == 1 and len(words[0].text) == 1:
             return True
+        if len(words) == 1 and words[0].typed != words[0].text and item.names[0][1] >= _SAID_OUT:
+            return False
         short = len(words) == 1 and len(words[0].text) <= 4 and item.names[0][1] < 20
         everyday = item.names[0][1] < 3 and all(
             feature.name in _everyday() or feature.name[0] == "~"
@@ -155,7 +165,7 @@ class Sentence:
             for item in self.reading.mentions({attribute.name: attribute.label}):
                 if item.first <= first and last <= item.last and item.share > 0.7:
                     return True
-        is_fact = self.reading.says(_CHANNEL_IS_FACT, max(0, first - 1), first - 1)
+        is_fact = self.reading.says(_CHANNEL_IS_FACT, max(0, first - 2), first - 1)
         is_sent = self.reading.says(r"gui|send|nhan", max(0, first - 2), first - 1)
         somebody = self.reading.says(_PEOPLE_SHORT, max(0, first - 6), first)
         return is_fact and somebody and not is_sent
@@ -163,6 +173,9 @@ class Sentence:
     def names_channel(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether a value is only the channel of the message."""
         if item.best not in CHANNELS and item.best.lower() not in CHANNELS:
+            return False
+        others = sum(value.name.lower() in CHANNELS for value in attribute.values)
+        if item.best.lower() not in self.catalogue.channels and others == 1:
             return False
         return not self.reading.says(_LIKING, max(0, item.first - 6), item.last + 4)
 

@@ -23,6 +23,7 @@ FUNCTIONS_VERSION = "v2"
 SHOWN_VALUES = 16
 # The beginning of a label says what it is for; a long one would crowd out the others.
 SHOWN_CHARACTERS = 60
+_DAY_PATTERN = r"^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])$"
 
 
 @cache
@@ -159,7 +160,7 @@ class ToolSpec:
         if attribute.type == "any" and operator in ("gt", "gte", "lt", "lte"):
             return number
         if attribute.type == "date":
-            return {"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"}
+            return {"type": "string", "pattern": _DAY_PATTERN}
         one: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 80}
         if attribute.values:
             one = {"enum": [value.name for value in attribute.values]}

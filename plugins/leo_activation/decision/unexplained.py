@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from leo_activation.decision.lexicon import cue, features, words_of
-from leo_activation.decision.parts import Condition, Message
+from leo_activation.decision.parts import NEGATED, Condition, Message
+from leo_activation.decision.reading import index_of, value_names
 from leo_activation.decision.sentence import Sentence, meanings_of, plain_label
 
 _HEADS = cue("heads")
@@ -19,7 +20,12 @@ _HARMLESS = cue("harmless")
 _EVERYONE = cue("everyone")
 _PLACES = cue("places")
 _TURNS = cue("turns")
-_SENDS = r"gui|nhan|send|then|roi|qua|via|by|bang|get|gets|should|receives?|will"
+_PARTS = (
+    r"[,;.:]|thi|con(?= (?:lai|khach|nguoi|ai|nhung|neu|khong|thi|nhom|ban))|nhung(?! nguoi)|but"
+)
+# A value is not meant where another one fits nearly as well.
+_SECOND = 0.8
+_SENDS = r"gui|(?<!benh )(?<!ca )nhan|send|then|roi|qua|via|by|bang|get|gets|should|receives?|will"
 
 
 class Audience:
@@ -38,7 +44,50 @@ class Audience:
 
     def is_unexplained(self) -> bool:
         """Tell whether some restriction is none that the catalogue can check."""
-        return any(self._is_strange(low, high) for low, high in self._regions() if low <= high)
+        return any(True for _ in self._strange())
+
+    def nearest(self) -> list[Condition]:
+        """Return the values that restrictions may mean of which only a part was said.
+
+        "Acne clients" are those whose label is "Điều trị mụn", if nothing else fits as well and
+        no word is left that the value does not explain.
+        """
+        found = (self._nearest(low, high) for low, high in self._strange())
+        return [item for item in found if item is not None]
+
+    def _strange(self) -> Iterator[tuple[int, int]]:
+        for low, high in self._regions():
+            if low <= high and self._is_strange(low, high):
+                yield low, high
+
+    def _nearest(self, low: int, high: int) -> Condition | None:
+        reading = self.sentence.reading
+        words = {word for text in self._left_over(low, high) for word in text.split()}
+        fitting: list[tuple[float, str, str, int, int]] = []
+        for attribute in self.sentence.catalogue.attributes:
+            names = value_names(attribute)
+            scores = index_of(names).scores(reading.inside(low, high)) if names else {}
+            for name, (_, share) in scores.items():
+                runs = self._runs_of(names[name] or name, low, high)
+                covered = {reading.words[i].text for one, two in runs for i in range(one, two + 1)}
+                if runs and words <= covered:
+                    first, last = min(one for one, _ in runs), max(two for _, two in runs)
+                    fitting.append((share, attribute.name, name, first, last))
+        fitting.sort(reverse=True)
+        if not fitting or (len(fitting) > 1 and fitting[1][0] >= _SECOND * fitting[0][0]):
+            return None
+        _, name, value, first, last = fitting[0]
+        known = self.sentence.catalogue.attribute(name)
+        operator = "contains" if known is not None and known.type == "set" else "eq"
+        if self.sentence.is_excepted(first, last):
+            operator = NEGATED[operator]
+        return Condition(first, last, {name: 1.0}, {operator: 1.0}, {value: 1.0})
+
+    def _runs_of(self, label: str, low: int, high: int) -> list[tuple[int, int]]:
+        """Return the places of the words that a label explains."""
+        told = {item.name.removeprefix("~") for item in features(words_of(label))}
+        return [(item.first, item.last) for item in self.sentence.reading.inside(low, high)
+                if item.name.removeprefix("~") in told]  # fmt: skip
 
     def _regions(self) -> Iterator[tuple[int, int]]:
         """Yield the runs of words that say who is meant."""
@@ -47,7 +96,7 @@ class Audience:
         channels = [first for _, first, _ in self.sentence.channel_mentions]
         for at, _ in (*reading.find(r"thi(?! (?:thu|sinh|cu))|:"),
                       *reading.find(r"(?:should |will )?(?:gets?|receives?)|should")):  # fmt: skip
-            breaks = reading.find(r"[,;.:]|thi|con|nhung|but", 0, at - 1) if at else []
+            breaks = reading.find(_PARTS, 0, at - 1) if at else []
             low = max((high + 1 for _, high in breaks), default=0)
             if not any(low <= channel < at for channel in channels):
                 yield low, at - 1
@@ -61,7 +110,12 @@ class Audience:
     def _is_strange(self, low: int, high: int) -> bool:
         """Tell whether a run of words restricts the audience in a way that nothing explains."""
         reading = self.sentence.reading
-        if not reading.says(rf"{_HEADS}|{_STATES}", low, high):
+        told = reading.says(rf"{_HEADS}|{_STATES}", low, high)
+        if not told and reading.says(":", high + 1, high + 1):
+            return False
+        if not told and any(
+            low <= item.last and item.first <= high for item in self.sentence.template_mentions
+        ):
             return False
         if any(low <= last and first <= high for first, last in self.sentence.elses):
             return False

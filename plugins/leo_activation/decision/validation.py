@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -126,8 +127,11 @@ def _check_problem(spec: ToolSpec, arguments: Mapping[str, Any]) -> str | None:
     if attribute.type == "number" or (attribute.type == "any" and operator in ORDERED):
         return None if is_number else f"the value {value!r} of {attribute.name} is no number"
     if attribute.type == "date":
-        is_day = isinstance(value, str) and _DAY.fullmatch(value)
-        return None if is_day else f"the value {value!r} of {attribute.name} is no day (2026-12-31)"
+        return (
+            None
+            if _is_day(value)
+            else f"the value {value!r} of {attribute.name} is no day (2026-12-31)"
+        )
     if (
         attribute.type == "any"
         and operator in ("eq", "ne")
@@ -135,6 +139,17 @@ def _check_problem(spec: ToolSpec, arguments: Mapping[str, Any]) -> str | None:
     ):
         return None
     return _name_problem(attribute, value if operator == "in" else [value])
+
+
+def _is_day(value: Any) -> bool:
+    """Tell whether a value is a day of the calendar, written 2026-12-31."""
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _name_problem(attribute: Attribute, values: Any) -> str | None:

@@ -41,11 +41,17 @@ from leo_activation.errors import DecisionError
 from leo_activation.paths import ADAPTER_FOLDER, PROMPTS_FOLDER
 
 BLIND = "evaluation.v3"
-DEVELOPMENT = ("development.v1", "development.v2", "evaluation.v1", "evaluation.v2")
+DEVELOPMENT = (
+    "development.v1",
+    "development.v2",
+    "development.v3",
+    "evaluation.v1",
+    "evaluation.v2",
+)
 _CATALOGUES = {
     "evaluation.v3": "evaluation_catalogues.v3", "evaluation.v2": "evaluation_catalogues.v2",
     "evaluation.v1": "evaluation_catalogues.v1", "development.v1": "development_catalogues.v1",
-    "development.v2": "development_catalogues.v2",
+    "development.v2": "development_catalogues.v2", "development.v3": "development_catalogues.v3",
 }  # fmt: skip
 _Z = 1.959964
 
