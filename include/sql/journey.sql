@@ -23,6 +23,7 @@ events as (
 decisions as (
     select
         t.*,
+        e.event_type,
         a.code as campaign_code,
         a.name as campaign_name,
         greatest(e.occurred_at, s.created_at) as chosen_at,
@@ -148,6 +149,7 @@ story as (
         jsonb_build_object(
             'task_id', d.task_id,
             'event_id', d.event_id,
+            'event_type', d.event_type,
             'snapshot_id', d.snapshot_id,
             'status', d.status,
             'summary', d.reasoning_summary,

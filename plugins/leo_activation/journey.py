@@ -204,6 +204,9 @@ def _chosen(step: Step) -> Iterator[str]:
 def _decision(step: Step) -> Iterator[str]:
     """Say what was decided, why, and what the model had to do with it."""
     it, model = step.detail, step.detail["model_plan"]
+    if it["snapshot_id"] is None:
+        what = _EVENT_WORDS.get(it["event_type"], it["event_type"])
+        yield f"vì sự kiện “{what}”, chiến dịch {step.campaign_code}"
     if model:
         yield f"yêu cầu: “{model['instruction']}”"
     yield it["summary"] or f"chưa có quyết định ({it['status']})"
@@ -294,6 +297,12 @@ _EVENT_WORDS = {
     "page-view": "xem trang",
     "item-view": "xem sản phẩm",
     "add-to-cart": "thêm vào giỏ",
+    "item_viewed": "xem sản phẩm",
+    "cart_left": "bỏ lại giỏ hàng",
+    "order_placed": "đặt hàng",
+    "order_delivered": "nhận được hàng",
+    "account_created": "tạo tài khoản",
+    "agent_activated": "được kích hoạt riêng",
 }
 _WORDS: Mapping[str, tuple[str, Callable[[Step], Iterator[str]]]] = {
     "profile": ("Hồ sơ", _profile),
