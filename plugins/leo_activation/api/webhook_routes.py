@@ -21,7 +21,7 @@ Channel = Literal["zalo", "email", "push", "telegram"]
 
 @router.post(
     "/webhooks/{tenant}/{channel}",
-    responses=problem_responses(401, 413, 503),
+    responses=problem_responses(401, 413, 422, 503),
     openapi_extra={
         "requestBody": {
             "description": "What the provider posts, byte for byte as it signed it.",
