@@ -14,7 +14,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from psycopg.types.json import Jsonb
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from leo_activation.api.airflow_runs import RunStarter
 from leo_activation.api.authentication import Caller, allowed
@@ -61,6 +61,25 @@ _SHORTEST_SECONDS = 0.05
 
 class ActivationWish(Form):
     """What is to be done, for whom."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "required": ["profile", "campaign"],
+                    "properties": {
+                        "profile": {"type": "string"},
+                        "campaign": {"type": "string"},
+                        "snapshot_id": {"type": "null"},
+                    },
+                },
+                {
+                    "required": ["snapshot_id"],
+                    "properties": {"snapshot_id": {"type": "string"}, "profile": {"type": "null"}},
+                },
+            ]
+        }
+    )
 
     instruction: Instruction
     profile: ExtId | None = Field(

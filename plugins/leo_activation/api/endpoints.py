@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, LiteralString, TypeVar
 
 from fastapi import Depends, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from leo_activation.api.authentication import Caller
 from leo_activation.api.idempotency import Once, wanted_key
@@ -48,18 +56,35 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-def _zoned(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise ValueError("a time needs a zone: 2026-11-23T09:00:00Z")
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def _written_out(text: Any) -> Any:
+    """Refuse what pydantic would take for a time too, such as seconds since 1970."""
+    if isinstance(text, str) and not _RFC_3339.fullmatch(text):
+        raise ValueError("write a time with its zone: 2026-11-23T09:00:00Z")
+    return text
+
+
+def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("a time between the years 1 and 9999 of UTC") from None
 
 
+def _not_blank(text: str) -> str:
+    kept = text.strip()
+    if not kept:
+        raise ValueError("there are only blanks in it")
+    return kept
+
+
 # PostgreSQL keeps no NUL characters.
 _PLAIN = r"^[^\x00]*$"
-Moment = Annotated[datetime, AfterValidator(_zoned)]
+Moment = Annotated[datetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 ExtId = Annotated[str, StringConstraints(min_length=1, max_length=254, pattern=_PLAIN)]
 SegmentKey = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PLAIN)]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=_PLAIN)]
@@ -67,7 +92,8 @@ RunId = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Instruction = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=5, max_length=500, pattern=_PLAIN),
+    StringConstraints(min_length=5, max_length=500, pattern=_PLAIN),
+    AfterValidator(_not_blank),
     Field(
         description="A marketer's sentence: what to send, over which channel, to whom.",
         examples=["Gửi email tri ân nếu là khách VIP"],

@@ -46,7 +46,7 @@ def wanted_key(
         Header(
             description="Your name for this wish: the same key with the same body gets the same "
             "answer again, and nothing is done twice.",
-            examples=["9f0c7f3e-9a53-4b4e-8c8e-0b8f3c1d2a10"],
+            json_schema_extra={"type": "string", "pattern": "^[!-~]{1,255}$"},
         ),
     ] = None,
 ) -> str | None:

@@ -53,7 +53,11 @@ def wanted_page(
     limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE, description="Most items on a page.")] = 100,
     cursor: Annotated[
         str | None,
-        Query(max_length=_LONGEST_CURSOR, description="`next_cursor` of the page before."),
+        Query(
+            max_length=_LONGEST_CURSOR,
+            pattern="^[A-Za-z0-9_-]+$",
+            description="`next_cursor` of the page before.",
+        ),
     ] = None,
 ) -> PageRequest:
     """Read the query of a list endpoint."""

@@ -14,6 +14,7 @@ import psycopg
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from leo_activation.decision.client import GatewayRefusedError, GatewayUnavailableError
 from leo_activation.errors import (
@@ -208,6 +209,12 @@ def request_id_of(request: Request) -> str | None:
     return found
 
 
+def _methods_of(request: Request) -> list[str]:
+    """Return what an address can be asked, over all of its routes; Starlette tells of the first."""
+    found = (route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE)
+    return sorted({method for route in found for method in getattr(route, "methods", None) or ()})
+
+
 def install_problems(app: FastAPI) -> None:
     """Make every exception that is an answer one; the rest ends in the outermost middleware."""
 
@@ -215,6 +222,8 @@ def install_problems(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem is None:
             raise error
+        if problem.status_code == 405:
+            problem.headers = {"Allow": ", ".join(_methods_of(request))}
         return problem.response(request_id_of(request))
 
     for kind in (

@@ -249,3 +249,9 @@ def test_a_sentence_without_a_plan_makes_no_rule(shop: ApiShop) -> None:
     assert answer.json()["type"] == "urn:leo:problem:sentence-refused"
     for method in ("GET", "DELETE"):
         assert shop.call(method, "/event-rules/cart_left").status_code == 404
+
+
+def test_an_address_tells_all_that_it_can_be_asked(shop: ApiShop) -> None:
+    answer = shop.call("OPTIONS", "/event-rules/cart_left")
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "DELETE, GET, PUT")
+    assert shop.call("POST", "/tasks").headers["Allow"] == "GET"

@@ -132,9 +132,15 @@ def test_deliveries_are_filtered_and_their_addresses_masked(shop: ApiShop) -> No
     assert {d["created_at"] for d in filtered(shop, "/deliveries", **{"from": newest})} == {newest}
     assert newest not in {d["created_at"] for d in filtered(shop, "/deliveries", to=newest)}
     assert filtered(shop, "/deliveries", snapshot=uuid4()) == []
-    for broken in ({"from": "yesterday"}, {"from": "2026-11-23T09:00:00"}, {"channel": "x"}):
+    for broken in (
+        {"from": "yesterday"},
+        {"to": "0.5"},
+        {"to": "1763888400"},
+        {"from": "2026-11-23T09:00:00"},
+        {"channel": "x"},
+    ):
         assert shop.call("GET", "/deliveries", **broken).status_code == 422
-    assert shop.call("GET", "/deliveries", profile="no\x00such").status_code == 422
+    assert shop.call("GET", "/deliveries", profile="no\x00such").status_code == 400
 
 
 def test_a_sent_message_is_shown_with_its_attempts_receipts_and_a_masked_address(
