@@ -93,7 +93,7 @@ def test_every_lasting_service_is_checked_and_restarted(services: dict[str, Any]
 
 def test_all_parts_of_the_platform_are_deployed(services: dict[str, Any]) -> None:
     assert set(services) == {
-        *("postgres", "arangodb", "redis", "init", "gateway", "api-server", "scheduler"),
+        *("postgres", "arangodb", "redis", "init", "gateway", "api", "api-server", "scheduler"),
         *("dag-processor", "triggerer", "worker", "worker-priority-high"),
     }
     assert services["postgres"]["image"].endswith("-pg16")
@@ -101,13 +101,15 @@ def test_all_parts_of_the_platform_are_deployed(services: dict[str, Any]) -> Non
         assert services[name]["command"] == ["airflow", "celery", "worker", "--queues", queue]
 
 
-def test_only_the_web_page_is_published_and_only_to_this_host(services: dict[str, Any]) -> None:
+def test_only_the_web_page_and_the_api_are_published_and_only_to_this_host(
+    services: dict[str, Any],
+) -> None:
     published = {
         name: [port["host_ip"] for port in service["ports"]]
         for name, service in services.items()
         if service.get("ports")
     }
-    assert published == {"api-server": ["127.0.0.1"]}
+    assert published == {"api": ["127.0.0.1"], "api-server": ["127.0.0.1"]}
 
 
 def test_no_lasting_service_holds_the_administrators_password(services: dict[str, Any]) -> None:
