@@ -28,8 +28,6 @@ CUSTOMERS = int(os.environ["LEO_LOAD_CUSTOMERS"])
 FOLDER = Path(os.environ["LEO_LOAD_FOLDER"])
 # An acknowledged event: its id, when its answer was read, and when it was posted.
 ACKNOWLEDGED = struct.Struct("<16sdd")
-# So many of a hundred set a message off.
-TRIGGERS_PERCENT = 50
 
 _numbers = itertools.count()
 _acknowledged = (FOLDER / "acknowledged.bin").open("wb")
@@ -77,7 +75,7 @@ class Client(FastHttpUser):
     def post(self) -> None:
         """Post one event, or a batch of them, and note what came of it."""
         stage = _stage
-        body = b"\n".join(_event() for _ in range(stage.size))
+        body = b"\n".join(_event(stage) for _ in range(stage.size))
         single = stage.kind == "single"
         headers = {
             "Authorization": f"Bearer {self._key}",
@@ -102,9 +100,9 @@ def _period(stage: Stage) -> float:
     return stage.users * stage.size / stage.per_second
 
 
-def _event() -> bytes:
+def _event(stage: Stage) -> bytes:
     number = next(_numbers)
-    kind = "cart_left" if number % 100 < TRIGGERS_PERCENT else "page_viewed"
+    kind = "cart_left" if number % 100 < stage.triggers_percent else "page_viewed"
     document = {
         "event_type": kind,
         "ext_id": f"k-{number % CUSTOMERS:05d}",

@@ -156,7 +156,7 @@ def about(options: argparse.Namespace) -> str:
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores "
         f"({platform.machine()}), Python {platform.python_version()}; API with "
         f"{options.workers} process(es); clients, API, worker, stand-in and PostgreSQL share them. "
-        "Half of the events set a push off. The clients are part of the load."
+        "The clients are part of the load."
     )
 
 

@@ -23,6 +23,8 @@ class Stage:
     :param per_second: events offered each second.
     :param size: events of a request.
     :param users: clients, each with a connection of its own.
+    :param triggers_percent: so many of a hundred events set a push off. The steps beyond the floor
+        are about taking events in, so fewer of them do.
     """
 
     name: str
@@ -31,24 +33,25 @@ class Stage:
     per_second: float
     size: int
     users: int
+    triggers_percent: int
 
 
 def floor_stage(minutes: float) -> Stage:
     """Return the stage of the customer's floor, the full path behind it."""
-    return Stage("floor", "single", minutes * 60, FLOOR_PER_SECOND, 1, 20)
+    return Stage("floor", "single", minutes * 60, FLOOR_PER_SECOND, 1, 20, 50)
 
 
 def single_steps(rates: Sequence[int], seconds: float) -> list[Stage]:
     """Return steps of single posts, in events a second."""
     return [
-        Stage(f"single {rate:,}/s", "single", seconds, rate, 1, max(20, rate // 25))
+        Stage(f"single {rate:,}/s", "single", seconds, rate, 1, max(20, rate // 25), 10)
         for rate in rates
     ]
 
 
 def batch_steps(rates: Sequence[int], seconds: float, size: int = 1_000) -> list[Stage]:
     """Return steps of batched posts, in events a second."""
-    return [Stage(f"batch {rate:,}/s", "batch", seconds, rate, size, 8) for rate in rates]
+    return [Stage(f"batch {rate:,}/s", "batch", seconds, rate, size, 8, 1) for rate in rates]
 
 
 def to_json(stages: Sequence[Stage]) -> str:
