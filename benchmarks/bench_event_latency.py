@@ -188,11 +188,11 @@ def main() -> None:
             "LEO_DATABASE_URL": role_url("admin", database=name), "LEO_SECRET_KEY": SECRET_KEY,
         }  # fmt: skip
         leo = str(Path(sys.executable).with_name("leo"))
-        port = stack.enter_context(server(environment, leo, "api", "--workers", "1"))
+        door = stack.enter_context(server(environment, leo, "api", "--workers", "1"))
         stack.enter_context(worker(environment))
         http = stack.enter_context(
             httpx.Client(
-                base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}
+                base_url=f"http://127.0.0.1:{door.port}", headers={"Authorization": f"Bearer {key}"}
             )
         )
         bench = Bench(runtime, http, fcm, folder / "fcm.jsonl")

@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from demo import prepare, processes, services
+from demo import events, prepare, processes, services
 from demo.airflow_client import AirflowClient, AirflowError
 from demo.progress import Say, Steps, open_console
 from demo.state import ports as remembered_ports
@@ -30,6 +30,7 @@ DAGS = {
     "segments_build",
     "campaign_run",
     "deliveries_reconcile",
+    "events_process",
     "quality_audit",
 }
 SEGMENT = "active_customers"
@@ -51,6 +52,7 @@ def main() -> int:
                 ensure_secret("LEO_AIRFLOW_PASSWORD_ADMIN"),
             )
             run_ids = run_dags(steps, client)
+            react_to_events(steps, ports)
         summary = Summary.collect(client, run_ids, ports)
     except (AirflowError, RuntimeError, OSError) as error:
         console.print("\n[red]The demo stopped:[/]", escape(str(error)), highlight=False)
@@ -119,6 +121,14 @@ def run_dags(steps: Steps, client: AirflowClient) -> dict[Wish, str]:
             for wish in WISHES
         }
     return {wish: future.result() for wish, future in started.items()}
+
+
+def react_to_events(steps: Steps, ports: Mapping[str, int]) -> None:
+    """Set rules for carts that customers leave, and leave some."""
+    with steps.step("Event rules: a cart that is left sets off a push") as say:
+        events.set_rules(say, ports)
+    with steps.step("Events over the API → pushes, by events_process") as say:
+        events.post_events(say, ports)
 
 
 def _new_run(client: AirflowClient, known: set[str]) -> str:

@@ -64,6 +64,21 @@ where s.tenant_id = %(tenant_id)s and c.code = %(code)s
 order by s.created_at desc
 limit 1;
 
+-- name: customers_with_push
+-- Some customers whom a push reaches: with a device, and with their yes.
+select p.ext_id
+from cdp_profiles as p
+inner join current_consent as c
+    on p.tenant_id = c.tenant_id and p.profile_id = c.profile_id
+where
+    p.tenant_id = %(tenant_id)s
+    and p.lifecycle = 'active'
+    and cardinality(p.fcm_tokens) > 0
+    and c.channel = 'push'
+    and c.decision = 'granted'
+order by p.ext_id
+limit %(most)s;
+
 -- name: decision_sources
 -- Who decided in each run: the model, the campaign's fallback, or nobody. The quality checks sound
 -- an alarm when it is the model too rarely.

@@ -64,6 +64,8 @@ class WorkerOptions:
     :param idle_seconds: keep a channel's connections for so long without a message.
     :param pause_seconds: leave what failed alone for so long.
     :param sweep_seconds: complete tasks whose last messages ended at the same time so often.
+    :param gather_seconds: between two batches of a tenant, so that a stream of single events is
+        decided a few at a time; one event after a while is decided at once.
     :param dispatchers: campaigns and channels that are sent on at the same time: so many real-time
         ones, and so many others.
     """
@@ -74,6 +76,7 @@ class WorkerOptions:
     idle_seconds: float = 15.0
     pause_seconds: float = 5.0
     sweep_seconds: float = 60.0
+    gather_seconds: float = 0.05
     dispatchers: int = 12
 
 
@@ -277,7 +280,11 @@ class EventsWorker:
         """Give each tenant that has tasks its turn, a batch at a time."""
         turns = self._turns[mode]
         connection: Connection | None = None
+        decided_at: dict[str, float] = {}
         while (tenant_id := await turns.next()) is not None:
+            rest = decided_at.get(tenant_id, 0.0) + self._options.gather_seconds - time.monotonic()
+            if rest > 0:
+                await asyncio.sleep(rest)
             try:
                 if connection is None:
                     connection = await asyncio.to_thread(self._connect)
@@ -286,22 +293,26 @@ class EventsWorker:
                 break
             except (psycopg.Error, LeoError):
                 log.exception("events of tenant %s cannot be decided now", tenant_id)
-                if connection is not None:
-                    connection.close()
-                    connection = None
+                _close(connection)
+                connection = None
                 await asyncio.sleep(self._options.pause_seconds / 5)
                 continue
-            self._report.decided += report
             if report.members:
-                self._busy_at = time.monotonic()
-            if report.members >= (BATCH if mode == "plan" else CHUNK):
-                turns.add(tenant_id)
-            # A notice without a task is of one that somebody else has decided.
-            if report.queued or (mode == "plan" and not report.members):
-                self._fresh.add(tenant_id)
-                self._wake.set()
-        if connection is not None:
-            connection.close()
+                decided_at[tenant_id] = time.monotonic()
+            self._decided(tenant_id, mode, report)
+        _close(connection)
+
+    def _decided(self, tenant_id: str, mode: Mode, report: DecideReport) -> None:
+        """See to what follows from a batch."""
+        self._report.decided += report
+        if report.members:
+            self._busy_at = time.monotonic()
+        if report.members >= (BATCH if mode == "plan" else CHUNK):
+            self._turns[mode].add(tenant_id)
+        # A notice without a task is of one that somebody else has decided.
+        if report.queued or (mode == "plan" and not report.members):
+            self._fresh.add(tenant_id)
+            self._wake.set()
 
     def _connect(self) -> Connection:
         return connect(self._url, application_name=APPLICATION_NAME)
@@ -429,6 +440,12 @@ class EventsWorker:
                             complete_finished(cursor, tenant_id, Triggered(row["campaign_id"]))
         except psycopg.OperationalError as error:
             log.warning("tasks are not completed for a moment: %s", error)
+
+
+def _close(connection: Connection | None) -> None:
+    """Close a connection, if there is one."""
+    if connection is not None:
+        connection.close()
 
 
 class _Turns:
