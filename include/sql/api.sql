@@ -88,9 +88,10 @@ order by m.ordinal
 limit %(most)s;
 
 -- name: diff_snapshots
--- Who joined, who left, and whose facts differ, by their hashes, in the order of their keys.
+-- Who joined, who left, and whose facts differ, in the order of their keys: by the members' hashes,
+-- so that facts are read for the rows of the page only.
 with before as materialized (
-    select m.ext_id, m.facts, m.member_hash
+    select m.profile_id, m.ext_id, m.member_hash
     from segment_snapshot_member as m
     where
         m.tenant_id = %(tenant_id)s
@@ -99,25 +100,41 @@ with before as materialized (
 ),
 
 later as materialized (
-    select m.ext_id, m.facts, m.member_hash
+    select m.profile_id, m.ext_id, m.member_hash
     from segment_snapshot_member as m
     where
         m.tenant_id = %(tenant_id)s
         and m.snapshot_id = %(later_id)s
         and (%(after_ext_id)s::text is null or m.ext_id > %(after_ext_id)s::text collate "C")
+),
+
+page as materialized (
+    select
+        coalesce(b.profile_id, l.profile_id) as profile_id,
+        coalesce(b.ext_id, l.ext_id) as ext_id,
+        case
+            when b.ext_id is null then 'joined' when l.ext_id is null then 'left' else 'changed'
+        end as kind
+    from before as b
+    full join later as l on b.profile_id = l.profile_id
+    where b.member_hash is distinct from l.member_hash
+    order by coalesce(b.ext_id, l.ext_id) collate "C"
+    limit %(most)s
 )
 
-select
-    b.facts as facts_before,
-    l.facts as facts_later,
-    coalesce(b.ext_id, l.ext_id) as ext_id,
-    case when b.ext_id is null then 'joined' when l.ext_id is null then 'left' else 'changed' end
-    as kind
-from before as b
-full join later as l on b.ext_id = l.ext_id
-where b.member_hash is distinct from l.member_hash
-order by coalesce(b.ext_id, l.ext_id) collate "C"
-limit %(most)s;
+select n.ext_id, n.kind, b.facts as facts_before, l.facts as facts_later
+from page as n
+left join segment_snapshot_member as b
+    on
+        b.tenant_id = %(tenant_id)s
+        and b.snapshot_id = %(before_id)s
+        and n.profile_id = b.profile_id
+left join segment_snapshot_member as l
+    on
+        l.tenant_id = %(tenant_id)s
+        and l.snapshot_id = %(later_id)s
+        and n.profile_id = l.profile_id
+order by n.ext_id collate "C";
 
 -- name: count_tasks_of_snapshot
 -- How far the decisions of an audience are. The id is hidden from the planner as in claim_batch of

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from leo_activation.api.compiling import gateways
 from leo_activation.database import Connection, connect
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.client import GatewayAnswer, GatewayUnavailableError
 from leo_activation.decision.orchestrator import decide_batch
 from tests.conftest import DatabaseUrls
 from tests.support.api_shop import SENTENCE, ApiShop, open_api_shop
+from tests.support.choice_gateway import ChoiceGatewayProcess
 from tests.support.decisions import rows
+from tests.support.sandboxes import free_port
 
 AGENT = "/activate/agent"
 WISH = {
@@ -292,3 +297,50 @@ def test_a_refused_sentence_leaves_a_snapshot_free_for_another(
     assert rows(runtime, "select from campaign_plan") == []
     shop.gateway.plan, shop.gateway.verdict = plan, "accepted"
     activate(shop, snapshot)
+
+
+@pytest.fixture
+def choosing(shop: ApiShop, tmp_path: Path) -> Iterator[ChoiceGatewayProcess]:
+    """Give the API a gateway that chooses for a customer."""
+    gateway = ChoiceGatewayProcess(free_port(), tmp_path)
+    shop.get("/campaigns")
+    shop.services().choices = gateways(gateway.url)["choices"]
+    yield gateway
+    gateway.kill()
+
+
+CHOICE = {
+    "instruction": "Gửi lời cảm ơn theo kênh mà khách thích", "profile": "k-001",
+    "campaign": "tuy-khach", "channels": ["email"], "mode": "choose",
+}  # fmt: skip
+
+
+def test_the_model_chooses_for_one_customer_within_the_call(
+    shop: ApiShop, choosing: ChoiceGatewayProcess
+) -> None:
+    choosing.start("good")
+    answer = shop.call("POST", AGENT, {**CHOICE, "deadline_ms": 10_000})
+    assert answer.status_code == 200, answer.text
+    task = answer.json()["task"]
+    assert task["trace"]["mode"] == "choose"
+    assert [delivery["status"] for delivery in task["deliveries"]] == ["queued"]
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "error", "full"])
+def test_a_gateway_that_does_not_choose_in_time_leaves_the_task_to_the_worker(
+    shop: ApiShop, choosing: ChoiceGatewayProcess, behaviour: str
+) -> None:
+    choosing.start(*[behaviour] * 5)
+    began = time.monotonic()
+    answer = shop.call("POST", AGENT, {**CHOICE, "deadline_ms": 1_000})
+    assert answer.status_code == 202, answer.text
+    assert time.monotonic() - began < 5
+    assert answer.json()["task"]["deliveries"] == []
+
+
+@pytest.mark.invariant(4)
+def test_a_customer_who_is_gone_gets_that_as_the_outcome(shop: ApiShop) -> None:
+    with contextlib.closing(connect(shop.urls.admin)) as admin:
+        admin.execute("update cdp_profiles set lifecycle = 'deleted' where ext_id = 'k-001'")
+    task = shop.call("POST", AGENT, WISH).json()["task"]
+    assert [delivery["reason"] for delivery in task["deliveries"]] == ["profile_gone"]
