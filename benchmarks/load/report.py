@@ -207,11 +207,11 @@ def build(folder: Path) -> tuple[str, str]:
     best = knee(rows, "single")
     if best:
         data["knee_cores"] = mean_cores(data["samples"], best["from"], best["to"])
-    head = ("stage", "set off a push", "offered /s", "acknowledged /s", "requests", "errors", "p50 ms", "p95 ms",
-            "p99 ms", "max ms", "cores")  # fmt: skip
+    head = ("stage", "set off a push", "offered /s", "acknowledged /s", "requests", "errors",
+            "p50 ms", "p95 ms", "p99 ms", "max ms", "cores")  # fmt: skip
     body = [
-        (row["name"], f"{row['triggers_percent']} %", f"{row['per_second']:,.0f}", f"{row['achieved']:,.0f}",
-         f"{row['requests']:,}", row["errors"],
+        (row["name"], f"{row['triggers_percent']} %", f"{row['per_second']:,.0f}",
+         f"{row['achieved']:,.0f}", f"{row['requests']:,}", row["errors"],
          *(f"{row[name] * 1000:.1f}" for name in ("p50", "p95", "p99", "max")),
          " ".join(f"{name} {cores:.2f}" for name, cores in
                   mean_cores(data["samples"], row["from"], row["to"]).items()))
