@@ -9,6 +9,10 @@ select pg_try_advisory_lock(hashtextextended(%(name)s, 0)) as is_mine;
 -- Whoever waits may have a look at the stored answer.
 select pg_advisory_unlock(hashtextextended(%(name)s, 0));
 
+-- name: limit_time
+-- Of one transaction: nobody may keep the database busy with one question.
+select set_config('statement_timeout', %(milliseconds)s, true);
+
 -- name: find_request
 -- The answer that the same key got before.
 select r.request_sha256, r.status_code, r.response

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, LiteralString, TypeVar
 
+import psycopg
 from fastapi import Depends, Request
 from pydantic import (
     AfterValidator,
@@ -20,13 +21,15 @@ from pydantic import (
 from leo_activation.api.authentication import Caller
 from leo_activation.api.idempotency import Once, wanted_key
 from leo_activation.api.pagination import PageRequest, wanted_page
-from leo_activation.api.problems import not_found
+from leo_activation.api.problems import Problem, not_found
 from leo_activation.api.services import ApiServices
 from leo_activation.database import Connection, tenant_transaction
 from leo_activation.queries import load_queries
 
 SQL = load_queries("api")
 Row = TypeVar("Row")
+# A filter that fits one row in millions has the ledger read from its end to its beginning.
+LONGEST_READ_MS = 10_000
 
 
 def services_of(request: Request) -> ApiServices:
@@ -117,14 +120,23 @@ Mode = Annotated[
 def read_rows(
     connection: Connection, caller: Caller, statement: LiteralString, values: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Run one query of a list in a transaction of the caller's tenant.
+    """Run one query in a transaction of the caller's tenant.
 
     Never as a prepared statement: a general plan would not know which filters are given, and read
     the whole ledger for a single customer.
+
+    :raises Problem: 422 when it takes so long that the filters must fit nearly nothing.
     """
-    with tenant_transaction(connection, caller.tenant_id) as cursor:
-        parameters = {"tenant_id": caller.tenant_id, **values}
-        return cursor.execute(statement, parameters, prepare=False).fetchall()
+    parameters = {"tenant_id": caller.tenant_id, **values}
+    try:
+        with tenant_transaction(connection, caller.tenant_id) as cursor:
+            cursor.execute(SQL.limit_time, {"milliseconds": str(LONGEST_READ_MS)})
+            return cursor.execute(statement, parameters, prepare=False).fetchall()
+    except psycopg.errors.QueryCanceled:
+        raise Problem(
+            422, "too-broad", f"the answer was not found within {LONGEST_READ_MS / 1000:g} s",
+            action="narrow it down: a snapshot, a profile, a campaign, or from and to",
+        ) from None  # fmt: skip
 
 
 def find_profile(connection: Connection, caller: Caller, ext_id: str) -> dict[str, Any]:

@@ -194,3 +194,14 @@ def test_what_does_not_exist_is_not_found_and_what_is_no_id_is_refused(
 ) -> None:
     assert shop.call("GET", f"{path}/{uuid4()}").status_code == 404
     assert shop.call("GET", f"{path}/no-id").status_code == 422
+
+
+def test_a_question_that_takes_too_long_is_given_up_with_advice(
+    shop: ApiShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leo_activation.api.endpoints.LONGEST_READ_MS", 200)
+    with contextlib.closing(connect(shop.urls.admin)) as admin, admin.transaction():
+        admin.execute("lock table delivery_log in access exclusive mode")
+        answer = shop.call("GET", "/deliveries")
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:leo:problem:too-broad")
+    assert shop.call("GET", "/deliveries").status_code == 200
