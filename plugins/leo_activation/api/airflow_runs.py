@@ -176,7 +176,12 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _told(answer: httpx.Response) -> str:
-    return f"HTTP {answer.status_code} {answer.text[:_SHOWN]}"
+    """Return what Airflow said, in one line."""
+    try:
+        said = answer.json()["detail"]
+    except (ValueError, TypeError, KeyError):
+        said = answer.text
+    return f"HTTP {answer.status_code} {str(said).partition(chr(10))[0][:_SHOWN]}"
 
 
 def configured_runs() -> AirflowRuns | None:

@@ -131,8 +131,8 @@ def test_a_dag_that_is_not_parsed_yet_is_no_refusal(runs: AirflowRuns, airflow: 
 
 
 def test_values_that_the_dag_does_not_take_are_refused(runs: AirflowRuns, airflow: Airflow) -> None:
-    airflow.answer = httpx.Response(400, text="segment: 'x' is not one of")
-    with pytest.raises(RunRefusedError, match="is not one of"):
+    airflow.answer = httpx.Response(400, json={"detail": "segment: 'x' is not one of\n\nMore"})
+    with pytest.raises(RunRefusedError, match="is not one of$"):
         runs.start("campaign_run", "r", CONF)
 
 
