@@ -24,6 +24,7 @@ from leo_activation.api.problems import Problem
 from leo_activation.api.rate_limit import RateLimiter
 from leo_activation.api.services import ApiServices
 from leo_activation.api_keys import SCOPES
+from leo_activation.database import tenant_transaction_async
 from leo_activation.queries import load_queries
 
 KEY_FORM = re.compile(r"leo\.([a-z][a-z0-9_-]{1,39})\.[A-Za-z0-9_-]{43}", re.ASCII)
@@ -31,6 +32,8 @@ KEY_FORM = re.compile(r"leo\.([a-z][a-z0-9_-]{1,39})\.[A-Za-z0-9_-]{43}", re.ASC
 CACHE_SECONDS = 2.0
 # Wrong keys are remembered too; this bounds what they may fill.
 CACHE_ENTRIES = 4096
+# Look-ups at a time: a flood of invented keys must not take the connections of events.
+LOOK_UPS = 2
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="An API key of your tenant (`leo apikey`)."
@@ -74,6 +77,7 @@ class KeyRing:
         self.limiter = RateLimiter(services.workers)
         self._kept: dict[bytes, tuple[float, _Known | None]] = {}
         self._asking: dict[bytes, asyncio.Task[_Known | None]] = {}
+        self._turns = asyncio.Semaphore(LOOK_UPS)
 
     async def authenticate(self, request: Request, scope: str) -> Caller:
         """Return the caller of a request, and count the request against the key's rate.
@@ -110,13 +114,14 @@ class KeyRing:
         return await asyncio.shield(asking)
 
     async def _ask(self, tenant_id: str, digest: bytes) -> _Known | None:
-        # Counted from before the look-up: what is revoked during it dies in time too.
-        until = self.monotonic() + CACHE_SECONDS
-        async with self.services.transaction(tenant_id) as cursor:
-            await cursor.execute(
-                load_queries("api_key").find_key, {"tenant_id": tenant_id, "key_hash": digest}
-            )
-            row = await cursor.fetchone()
+        async with self._turns, self.services.intake_pool.connection() as connection:
+            # Counted from before the look-up: what is revoked during it dies in time too.
+            until = self.monotonic() + CACHE_SECONDS
+            async with tenant_transaction_async(connection, tenant_id) as cursor:
+                await cursor.execute(
+                    load_queries("api_key").find_key, {"tenant_id": tenant_id, "key_hash": digest}
+                )
+                row = await cursor.fetchone()
         known = None
         if row is not None:
             caller = Caller(tenant_id, row["api_key_id"], row["name"], frozenset(row["scopes"]))

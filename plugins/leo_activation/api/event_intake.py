@@ -40,7 +40,7 @@ FLUSH_EVENTS = 5_000
 GATHER_SECONDS = 0.005
 # How often workers are told of new events, at most.
 NOTICE_SECONDS = 0.02
-# Transactions of events at a time in one process; the other connections stay for other requests.
+# Transactions of events at a time in one process; the other connections of intake are for keys.
 TRANSACTIONS = 4
 # Of one tenant. A second one for single posts would only halve what each of them writes; batches
 # are large enough to keep two processors of PostgreSQL busy.
@@ -221,7 +221,10 @@ class EventIntake:
         :returns: what became of each, in the same order.
         """
         started = time.perf_counter()
-        async with asyncio.timeout(WRITE_SECONDS), self.services.pool.connection() as connection:
+        async with (
+            asyncio.timeout(WRITE_SECONDS),
+            self.services.intake_pool.connection() as connection,
+        ):
             results = await self._write_with(connection, tenant_id, documents)
         self.metrics.flushes.observe(len(documents))
         self.metrics.flush_seconds.observe(time.perf_counter() - started)
@@ -271,7 +274,7 @@ class EventIntake:
                 tenants, self._to_wake = sorted(self._to_wake), set()
                 async with (
                     asyncio.timeout(WRITE_SECONDS),
-                    self.services.pool.connection() as connection,
+                    self.services.intake_pool.connection() as connection,
                     connection.transaction(),
                 ):
                     await connection.execute(SQL.commit_without_waiting)

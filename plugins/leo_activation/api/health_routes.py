@@ -23,7 +23,7 @@ async def ready(request: Request) -> JSONResponse:
     """Say whether the database answers."""
     services: ApiServices = request.app.state.services
     try:
-        async with services.pool.connection(timeout=2) as connection:
+        async with services.intake_pool.connection(timeout=2) as connection:
             await connection.execute("select")
     except (psycopg.OperationalError, psycopg.InterfaceError):
         return JSONResponse({"status": "database-unavailable"}, 503)

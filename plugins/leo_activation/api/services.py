@@ -30,7 +30,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # Per process. What intake may hold of them is bounded by itself (event_intake.py).
-ASYNC_CONNECTIONS = 8
+ASYNC_CONNECTIONS = 6
+# For events and keys alone: however slow the other requests are, events go on being written.
+INTAKE_CONNECTIONS = 6
 SYNC_CONNECTIONS = 6
 # For what must never wait behind long work: a provider gives up after two seconds.
 BRIEF_CONNECTIONS = 2
@@ -47,6 +49,7 @@ class ApiServices:
     """The connections and settings of one process; ``request.app.state.services``.
 
     :param pool: asynchronous connections of the runtime role, autocommit, rows as dictionaries.
+    :param intake_pool: the same, for events and keys.
     :param threads_pool: the same for functions that are not asynchronous.
     :param brief_pool: the same for those that are done in milliseconds.
     :param secret_key: the installation's key: provider credentials, unsubscribe links.
@@ -58,6 +61,7 @@ class ApiServices:
     """
 
     pool: AsyncConnectionPool[AsyncConnection]
+    intake_pool: AsyncConnectionPool[AsyncConnection]
     threads_pool: ConnectionPool[Connection]
     brief_pool: ConnectionPool[Connection]
     secret_key: str
@@ -108,12 +112,14 @@ class ApiServices:
     async def open(self) -> None:
         """Start connecting; a server that is down now is connected to when it is back."""
         await self.pool.open(wait=False)
+        await self.intake_pool.open(wait=False)
         self.threads_pool.open(wait=False)
         self.brief_pool.open(wait=False)
 
     async def close(self) -> None:
         """Close all connections."""
         await self.pool.close()
+        await self.intake_pool.close()
         await anyio.to_thread.run_sync(self.threads_pool.close)
         await anyio.to_thread.run_sync(self.brief_pool.close)
 
@@ -145,22 +151,28 @@ def make_services(database_url: str, secret_key: str, **others: Any) -> ApiServi
         "application_name": "leo api",
         **LIVENESS,
     }
-    pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
-        database_url,
-        kwargs=settings,
-        min_size=1,
-        max_size=ASYNC_CONNECTIONS,
-        timeout=CONNECTION_SECONDS,
-        # A connection that died while it was idle is replaced before anybody works with it.
-        check=AsyncConnectionPool.check_connection,
-        open=False,
-    )
     return ApiServices(
-        pool,
+        _async_pool(database_url, settings, ASYNC_CONNECTIONS),
+        _async_pool(database_url, settings, INTAKE_CONNECTIONS),
         _sync_pool(database_url, settings, SYNC_CONNECTIONS),
         _sync_pool(database_url, settings, BRIEF_CONNECTIONS),
         secret_key,
         **others,
+    )
+
+
+def _async_pool(
+    url: str, settings: dict[str, Any], most: int
+) -> AsyncConnectionPool[AsyncConnection]:
+    return AsyncConnectionPool(
+        url,
+        kwargs=settings,
+        min_size=1,
+        max_size=most,
+        timeout=CONNECTION_SECONDS,
+        # A connection that died while it was idle is replaced before anybody works with it.
+        check=AsyncConnectionPool.check_connection,
+        open=False,
     )
 
 

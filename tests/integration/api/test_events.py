@@ -24,6 +24,7 @@ from tests.support.event_api import (
     EventApi,
     add_customers,
     event,
+    new_key,
     open_event_api,
     reason,
 )
@@ -507,6 +508,20 @@ def test_room_for_bodies_is_bounded_before_they_are_read(api: EventApi) -> None:
     finally:
         intake.max_bytes = before
     assert api.post([event()]).status_code == 200
+
+
+def test_slow_requests_of_other_kinds_keep_no_event_waiting(api: EventApi) -> None:
+    key = new_key(api.runtime, "tenant_a", "events")
+    count = api.app.state.services.pool.max_size
+    with contextlib.closing(connect(api.urls.admin)) as blocker, ThreadPoolExecutor(8) as pool:
+        with blocker.transaction():
+            # Reading an event looks for the campaign that it set off; writing one does not.
+            blocker.execute("lock table campaign in access exclusive mode")
+            reading = [pool.submit(api.call, "GET", f"/events/{uuid4()}") for _ in range(count)]
+            until(lambda: len(api.rows(_WAITING)) == count)
+            # With a key that nobody has asked for yet.
+            assert api.post(event(), key=key).status_code == 201
+        assert {answer.result().status_code for answer in reading} == {404}
 
 
 def test_a_lost_connection_is_told_as_such_and_the_retry_succeeds(api: EventApi) -> None:
