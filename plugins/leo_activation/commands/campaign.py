@@ -110,6 +110,7 @@ def resend_unknown(
         f"{done.customers:,} people may get them twice. "
         "Run the dispatch tasks of these snapshots again: "
         + (", ".join(map(str, done.snapshot_ids)) or "none")
+        + "; what events had set off leaves by itself"
     )
 
 
