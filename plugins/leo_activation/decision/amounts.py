@@ -41,7 +41,7 @@ _LOOSE = (
     r"(?:(?:khoang|tam|la|co|the|a|total|of|muc|so|chung|dung|den|toi|than|mot|moc|tai|qua) ?)"
     r"{0,2}"
 )
-_OLDEST = 120
+_YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
@@ -63,6 +63,8 @@ _HABITS = (
     (r"chi|tieu|bo ra|spent|spend\w*|mua", "spen|tieu|revenue|ltv|total", "money"),
     (r"tuoi|years? old|aged?", r"\bage|tuoi", "plain"),
 )
+# A day, a week, a month, a year.
+_ONE_OF_THEM = (1_440, 10_080, 43_200, 525_600)
 _SIZES = {"days": 1_440, "any": 1_440, "years": 525_600}
 _UNITS = (("months?|thang", 43_200), ("years?|nam", 525_600), ("weeks?|tuan", 10_080),
           ("hours?|gio|tieng", 60), ("minutes?|phut", 1))  # fmt: skip
@@ -104,22 +106,29 @@ class AmountReader:
         )
         return (
             named
+            or self._is_for_new(first)
             or self.sentence.pause_of(quantity, first, last) is not None
             or quantity.after == NEXT
             or self._is_in_template(first, last)
             or self._is_period(index)
         )
 
+    def _is_for_new(self, first: int) -> bool:
+        """Tell whether "lần đầu" only says once more that customers are new."""
+        said = self.sentence.reading.words[first].text in ("lan", "first")
+        return said and any(
+            first - 4 <= item.last <= first for _, item in self.sentence.value_mentions
+        )
+
     def _is_in_template(self, first: int, last: int) -> bool:
         """Tell whether an amount is one that a template's own words hold: "phiếu 50k"."""
-        number = self.sentence.reading.words[first].text
+        value = next(one.value for one, low, _ in self.sentence.quantities if low == first)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
         around = {item.name for item in near if not first <= item.first <= last}
         for item in self.sentence.catalogue.templates:
-            words = [*words_of(item.label), *name_words(item.template_id)]
             amounts = {str(one.value) for one in find_quantities(item.label)}
-            quantity = next(one for one, low, _ in self.sentence.quantities if low == first)
-            if number not in {word.text for word in words} and str(quantity.value) not in amounts:
+            amounts |= set(re.findall(r"\d{2,}", item.template_id))
+            if str(value) not in amounts:
                 continue
             if around & {one.name for one in features(words_of(item.label))}:
                 return True
@@ -143,6 +152,8 @@ class AmountReader:
             return True
         led = reading.says(_DURING, max(0, first - 3), first - 1)
         ends = reading.says(_LATELY, last + 1, last + 2)
+        if quantity.value in _ONE_OF_THEM and any(high + 1 == first for _, _, high in others):
+            return True
         counted = any(
             re.search(rf"(?<!\d){int(quantity.value // 1_440)}(?!\d)", plain_label(item))
             for item in self.sentence.catalogue.attributes if item.type == "number"
@@ -291,6 +302,8 @@ class AmountReader:
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         named = {name: score for name, score in found.items() if score > 0}
+        if not named and self._is_bare(quantity, last):
+            named = {name: 0.1 for name in found if self._is_age(name)}
         bare = [name for name in found if self._is_numeric(name)]
         # The only attribute that an amount can belong to needs no naming; of several none is meant.
         kept = named or (dict.fromkeys(bare, 0.1) if len(bare) == 1 else {})
@@ -314,6 +327,15 @@ class AmountReader:
             ):
                 return {item.name for item in self.sentence.reading.inside(end + 1, end + 2)}
         return set()
+
+    def _is_bare(self, quantity: Quantity, last: int) -> bool:
+        """Tell whether nothing is counted, as in "readers over 50": then it is an age."""
+        plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
+        words = self.sentence.reading.words
+        ends = last + 1 >= len(words) or self.sentence.reading.says(
+            r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma", last + 1, last + 1
+        )
+        return plain and ends
 
     def _is_age(self, name: str) -> bool:
         """Tell whether an attribute is an age, of a person or a thing."""
@@ -464,6 +486,8 @@ def amount_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     if attribute.type not in ("number", "any"):
         return None
     value = quantity.value
+    if quantity.after == "lan" and attribute.unit in ("days", "years", "month", "vnd"):
+        return None
     if quantity.kind == "duration":
         minutes = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
         if minutes:

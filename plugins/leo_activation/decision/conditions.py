@@ -200,7 +200,8 @@ class ConditionReader:
     def _is_named(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the attribute itself is named right before a value: "gói gia đình"."""
         before = self.sentence.reading.inside(max(0, item.first - 2), item.first - 1)
-        return bool(meanings_of(attribute) & {one.name for one in before})
+        right = {one.name for one in before if one.last == item.first - 1}
+        return bool(meanings_of(attribute) & right)
 
     def _is_subject(self, item: Condition) -> bool:
         """Tell whether a place is what the message is about: everyone is to get it."""

@@ -22,6 +22,8 @@ LEXICON_FILE = "lexicon.v1.json"
 CUES_FILE = "cues.v1.json"
 _LONGEST = 4
 _SYLLABLE = 3
+# Shorter words may be Vietnamese ones that end like English forms.
+_ENGLISH = 5
 _TOKEN = re.compile(
     # "30GB" is an amount and its unit, "5G" and "T01" are names.
     r"\d+(?=(?:gb|mb|tb|km|kg|lan|lần|don|đơn|buoi|buổi|tuoi|tuổi|diem|điểm)\b)"
@@ -179,10 +181,10 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
         length, names = _longest(words, plain, at, accented=accented)
         found += [Feature(name, at, at + length - 1) for name in names]
         if not names and plain[at] not in COMMON and plain[at][0].isalnum():
-            found.append(Feature(min((plain[at], *_stems(plain[at])), key=len), at, at))
+            found.append(Feature(_root(plain[at]), at, at))
         if length > 1:
             # A phrase also means its parts where those are known words of their own.
-            found += _parts(plain, at, length)
+            found += (item for item in _parts(plain, at, length) if item.name[1:] not in names)
         at += length
     found += _pairs(plain, found)
     return found
@@ -205,6 +207,17 @@ def _longest(
         spelt = phrases.get((f"{words[at].text}'",), ())
     forms = (phrases.get(tuple(form.split()), ()) for form in (plain[at], *_stems(plain[at])))
     return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
+
+
+@cache
+def _root(word: str) -> str:
+    """Return what all forms of an English word have in common: "newb" of "newbies"."""
+    if len(word) < _ENGLISH:
+        return word
+    for ending in ("ies", "ings", "ing", "ers", "ed", "es", "er", "ie", "s", "y", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= _SYLLABLE:
+            return word.removesuffix(ending)
+    return word
 
 
 @cache

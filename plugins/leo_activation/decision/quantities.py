@@ -84,6 +84,8 @@ _VIETNAMESE = frozenset(
     "mot hai ba bon tu nam lam sau bay tam chin muoi chuc tram nghin ngan trieu cu ty ti van dong "
     "phut gio tieng ngay hom bua tuan thang quy nua ruoi gieng chap".split()
 )
+# Verbs and prepositions that look like numbers without their accents.
+_OTHER_WORDS = frozenset({"bay", "tu", "lam", "tam", "sau"})
 _COUNTED = frozenset(
     "don lan tuoi hoa buoi ve chuyen diem nguoi con mon san buoc dem km orders order times "
     "purchases visits sessions nights points tickets items kids".split()
@@ -200,6 +202,8 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
     word, start = tokens[index]
     if (month := _month(tokens, index)) is not None:
         return Quantity("plain", month[0], start), month[1]
+    if (word, _unit(tokens, index + 1)) in {("lan", "dau"), ("first", "time")}:
+        return Quantity("plain", 1, start, "lan"), index + 2
     if word == "twice" or (word == "once" and index and tokens[index - 1][0] in _ONCE_AFTER):
         return Quantity("plain", 1 + (word == "twice"), start, "lan"), index + 1
     number, after = _number(tokens, index)
@@ -228,6 +232,7 @@ def _is_number(tokens: list[tuple[str, int]], index: int, unit: str) -> bool:
     if word in {"a", "an", *_HALF}:
         return False
     compared = index > 0 and tokens[index - 1][0] in _COMPARED and unit != ""
+    compared = compared and word not in _OTHER_WORDS
     return word not in _NEEDS_UNIT or _counts(unit) or compared
 
 

@@ -149,7 +149,7 @@ class Audience:
             and not known.fullmatch(text := reading.text_of(item.first, item.last))
         ]  # fmt: skip
         text = reading.text_of(low, high)
-        for words in (_EVERYONE, _HEADS, f"{_HARMLESS}|{_TURNS}"):
+        for words in (_HEADS, _EVERYONE, f"{_HARMLESS}|{_TURNS}"):
             text = re.sub(rf"\b(?:{words})\b", " ", text)
         repeated, told = self._repeated(low, high), self._told()
         return [
@@ -165,10 +165,17 @@ class Audience:
 
     def _repeated(self, low: int, high: int) -> set[str]:
         """Return the words that only come back to what a condition has said already."""
+        # What the groups of a catalogue are groups of: "nhóm độc giả", "loại hộ".
+        groups = {
+            word
+            for item in self.sentence.catalogue.attributes
+            if item.type == "set"
+            for word in plain_label(item).split()
+        }
         if not self._conditions:
-            return set()
+            return groups
         words = self.sentence.reading.words
-        found = {word.text for word in (*words[:low], *words[high + 1 :])}
+        found = groups | {word.text for word in (*words[:low], *words[high + 1 :])}
         for item in self._conditions:
             attribute = self.sentence.catalogue.attribute(item.key[0])
             if attribute is not None:
