@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from leo_activation.api import events_routes, health_routes, unsubscribe_pages, webhook_routes
 from leo_activation.api.authentication import KeyRing
 from leo_activation.api.event_intake import EventIntake
-from leo_activation.api.limits import BoundedBody
+from leo_activation.api.limits import BoundedBody, Room
 from leo_activation.api.metrics import ApiMetrics
 from leo_activation.api.problems import install_problems
 from leo_activation.api.request_context import RequestContext
@@ -99,6 +99,7 @@ class ServicesOpener:
             state.services = services
             state.keys = KeyRing(services)
             state.intake = EventIntake(services, state.metrics)
+            state.reports = Room(webhook_routes.MAX_REPORT_BYTES)
             self.is_open = True
 
     async def close(self) -> None:

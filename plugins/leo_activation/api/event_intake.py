@@ -12,14 +12,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import psycopg
 from psycopg.rows import TupleRow, tuple_row
 
+from leo_activation.api.limits import RETRY_SECONDS, Room
 from leo_activation.api.metrics import ApiMetrics
 from leo_activation.api.problems import Problem, database_unavailable
 from leo_activation.api.services import ApiServices
@@ -32,7 +32,6 @@ SQL = load_queries("events_intake")
 # Events that may wait in one process, and bytes that their requests may hold; more gets 429.
 MAX_WAITING_EVENTS = 20_000
 MAX_WAITING_BYTES = 128 * 1024 * 1024
-RETRY_SECONDS = 1
 # What one transaction writes at most, unless a single batch is larger.
 FLUSH_EVENTS = 5_000
 # While events keep coming, a transaction begins so long after the one before it began: fewer and
@@ -107,27 +106,13 @@ class EventIntake:
     ) -> None:
         """Start empty."""
         self.services, self.metrics = services, metrics
-        self.max_events, self.max_bytes = max_events, max_bytes
+        self.max_events = max_events
         self.events_inside = 0
-        self.bytes_inside = 0
+        self.bodies = Room(max_bytes)
         self._lanes: dict[tuple[str, bool], _Lane] = {}
         self._to_wake: set[str] = set()
         self._waking: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(TRANSACTIONS)
-
-    @contextmanager
-    def room(self, size: int) -> Iterator[None]:
-        """Hold room for the bytes of one request, from before it is read until it is answered.
-
-        :raises Problem: 429 when there is none.
-        """
-        if self.bytes_inside + size > self.max_bytes:
-            raise _full(f"{self.bytes_inside:,} bytes wait")
-        self.bytes_inside += size
-        try:
-            yield
-        finally:
-            self.bytes_inside -= size
 
     async def store(self, tenant_id: str, documents: Sequence[bytes]) -> list[Stored]:
         """Write events and return what became of each, after the commit.

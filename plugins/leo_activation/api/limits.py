@@ -4,18 +4,61 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leo_activation.api.problems import Problem
 
-KIB, MIB = 1024, 1024 * 1024
+MIB = 1024 * 1024
 MAX_BODY_BYTES = 1 * MIB
 # Paths (below the mount) whose bodies may be larger; the first that the path starts with counts.
 LARGER_BODIES = (("/events", 10 * MIB), ("/webhooks/", 4 * MIB))
 BODY_SECONDS = 30.0
 _GZIP = 16 + zlib.MAX_WBITS
-_PIECE = 256 * KIB
+# JSON shrinks to a tenth with gzip; what inflates further still ends at the limit of one body.
+_USUAL_INFLATION = 20
+RETRY_SECONDS = 1
+
+
+class Room:
+    """Bytes of bodies that may be held at a time; who would need more is told to come again.
+
+    :param most: for all requests together.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Start empty."""
+        self.most, self.held = most, 0
+
+    @contextmanager
+    def hold(self, scope: Scope) -> Iterator[None]:
+        """Hold room for the body of a request, from before it is read until it is answered.
+
+        :raises Problem: 429 when there is none.
+        """
+        size = _told_size(scope)
+        if self.held + size > self.most:
+            raise Problem(
+                429, "busy", "more is waiting than can be written soon", f"{self.held:,} bytes",
+                "send the same again after Retry-After seconds", retry_after=RETRY_SECONDS,
+            )  # fmt: skip
+        self.held += size
+        try:
+            yield
+        finally:
+            self.held -= size
+
+
+def _told_size(scope: Scope) -> int:
+    """Return how many bytes a request may bring, before any of them is read."""
+    headers = dict(scope["headers"])
+    told, limit = headers.get(b"content-length", b""), body_limit(scope)
+    if not told.isdigit():
+        return limit
+    factor = _USUAL_INFLATION if b"content-encoding" in headers else 1
+    return min(limit, int(told) * factor)
 
 
 class BoundedBody:

@@ -15,13 +15,15 @@ from leo_activation.delivery.feedback import accept_webhook
 from leo_activation.errors import ConfigurationError, LeoError, UnknownTenantError
 
 LOG = logging.getLogger(__name__)
+# Bytes of reports that are read or wait at a time.
+MAX_REPORT_BYTES = 64 * 1024 * 1024
 router = APIRouter(tags=["webhooks"])
 Channel = Literal["zalo", "email", "push", "telegram"]
 
 
 @router.post(
     "/webhooks/{tenant}/{channel}",
-    responses=problem_responses(401, 413, 422, 503),
+    responses=problem_responses(400, 401, 413, 415, 422, 429, 503),
     openapi_extra={
         "requestBody": {
             "description": "What the provider posts, byte for byte as it signed it.",
@@ -35,18 +37,19 @@ async def receive_webhook(tenant: str, channel: Channel, request: Request) -> Re
     Everything that the provider signed is answered 200 when it is stored, a repeated report too.
     """
     services: ApiServices = request.app.state.services
-    body = await request.body()
-    headers = dict(request.headers)
     try:
-        report = await services.run_briefly(
-            accept_webhook,
-            tenant,
-            channel,
-            headers,
-            body,
-            services.secret_key,
-            now=services.clock(),
-        )
+        # Who posts is known only when the body is read: strangers share so much of the memory.
+        with request.app.state.reports.hold(request.scope):
+            body = await request.body()
+            report = await services.run_briefly(
+                accept_webhook,
+                tenant,
+                channel,
+                dict(request.headers),
+                body,
+                services.secret_key,
+                now=services.clock(),
+            )
     except (SignatureError, ConfigurationError, UnknownTenantError) as error:
         # One answer, so that nobody learns which tenants and channels there are.
         LOG.warning("webhook of %r for channel %r refused: %s", tenant[:40], channel, error)

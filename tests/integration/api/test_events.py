@@ -497,17 +497,20 @@ def test_what_cannot_be_written_soon_is_refused_at_the_door_and_the_rest_is_kept
     assert [reason(answer) for answer in refused] == [(429, "busy")] * 3
     assert [answer.headers["retry-after"] for answer in refused] == ["1"] * 3
     assert api.count() == count + 5
-    assert (intake.events_inside, intake.bytes_inside) == (0, 0)
+    assert (intake.events_inside, intake.bodies.held) == (0, 0)
 
 
 def test_room_for_bodies_is_bounded_before_they_are_read(api: EventApi) -> None:
-    intake = api.app.state.intake
-    before, intake.max_bytes = intake.max_bytes, 100
+    bodies = api.app.state.intake.bodies
+    before, bodies.most = bodies.most, 1_000
     try:
+        assert api.post([event()]).status_code == 200
         assert reason(api.post([event()] * 10)) == (429, "busy")
+        zipped = gzip.compress(json.dumps([event()] * 10).encode())
+        assert reason(api.raw(zipped, headers={"Content-Encoding": "gzip"})) == (429, "busy")
     finally:
-        intake.max_bytes = before
-    assert api.post([event()]).status_code == 200
+        bodies.most = before
+    assert bodies.held == 0
 
 
 def test_slow_requests_of_other_kinds_keep_no_event_waiting(api: EventApi) -> None:

@@ -115,7 +115,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(
     monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
     sent = head(api, key=api.keys["tenant_a"], length=100) + b"[{"
     assert conversation(api, sent).startswith(b"HTTP/1.1 408")
-    assert api.app.state.intake.bytes_inside == 0
+    assert api.app.state.intake.bodies.held == 0
 
 
 def test_without_a_setting_the_answer_names_it_and_the_next_request_tries_again() -> None:

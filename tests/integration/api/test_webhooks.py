@@ -21,7 +21,7 @@ from sandbox.telegram import webhooks as telegram
 from sandbox.zalo import webhooks as zalo
 from tests.conftest import DatabaseUrls
 from tests.support.campaigns import SECRET_KEY, customer, decided_campaign
-from tests.support.event_api import EventApi, open_event_api, reason
+from tests.support.event_api import EventApi, event, open_event_api, reason
 from tests.support.receipts import attempt
 
 SECRET = "webhook-secret-1"
@@ -183,6 +183,16 @@ def test_a_report_waits_behind_no_long_work(api: EventApi) -> None:
         assert post(api, "zalo", body, headers).status_code == 200
         assert time.monotonic() - began < 2
     assert status_of(api, delivery_id) == "sent"
+
+
+def test_strangers_can_fill_so_much_memory_and_no_more(api: EventApi) -> None:
+    reports = api.app.state.reports
+    reports.most = 100
+    assert reason(post(api, "zalo", b" " * 200, {})) == (429, "busy")
+    assert reason(post(api, "zalo", b" " * 90, {})) == (401, "unverified")
+    assert reports.held == 0
+    # Events have room of their own.
+    assert api.post([event()]).status_code == 200
 
 
 def test_the_secret_is_in_no_answer(api: EventApi) -> None:
