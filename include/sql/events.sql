@@ -199,12 +199,9 @@ where
 group by t.campaign_id;
 
 -- name: hold_tenant
--- A worker is at work for this tenant as long as its connection lives; any number may be.
+-- A worker is at work for this tenant as long as its connection lives; any number may be. It gives
+-- this back by closing it.
 select pg_advisory_lock_shared(hashtextextended('leo.events', hashtext(%(tenant_id)s)));
-
--- name: leave_tenant
--- From now on a new event needs a new worker.
-select pg_advisory_unlock_shared(hashtextextended('leo.events', hashtext(%(tenant_id)s)));
 
 -- name: is_attended
 -- Whether any worker is at work for this tenant.
