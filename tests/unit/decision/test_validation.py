@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from leo_activation.decision.catalogue import parse_catalogue
+from leo_activation.decision.catalogue import Attribute, parse_catalogue
 from leo_activation.decision.parser import Call, render_calls
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.validation import PlanRejectedError, accept_output, check_plan
@@ -138,3 +139,12 @@ def test_the_value_of_an_attribute_of_any_type_is_what_its_operator_compares(
     plan = accept_output(spec, render_calls([check("thing", operator, value), send()]))
     assert plan[0].arguments["value"] == typed
     assert type(plan[0].arguments["value"]) is type(typed)
+
+
+@pytest.mark.parametrize("day", ["2026-13-99", "2026-02-30", "2026-00-10", "26-01-01", 20260101])
+def test_a_day_that_no_calendar_has_is_refused(day: object) -> None:
+    since = Attribute("since", "date", "")
+    spec = ToolSpec(replace(SPEC.catalogue, attributes=(*SPEC.catalogue.attributes, since)))
+    with pytest.raises(PlanRejectedError, match="since is no day"):
+        check_plan(spec, [check("since", "gte", day), send()])
+    check_plan(spec, [check("since", "gte", "2024-02-29"), send()])
