@@ -26,7 +26,7 @@ from tests.support.backends import ScriptedBackend, random_turn
 from tests.support.fuzz import fuzzed_lines
 
 MANY = 10_000
-REAL = 300
+REAL = 60
 SHARDS = 2
 OPERATORS = {"eq", "ne", "gt", "gte", "lt", "lte", "contains", "not_contains", "in", "exists"}
 ORDERED = {"gt", "gte", "lt", "lte"}
@@ -143,7 +143,7 @@ def test_ten_thousand_fuzzed_lines_give_nothing_but_valid_plans(
 
 @pytest.mark.invariant(7)
 @pytest.mark.timeout(900)
-def test_hundreds_of_fuzzed_lines_through_the_real_model_give_nothing_but_valid_plans(
+def test_fuzzed_lines_through_the_real_model_give_nothing_but_valid_plans(
     engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = random.Random(4)  # noqa: S311
