@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -32,6 +33,7 @@ FORM = {
     "channels": ["email"],
     # `dag.test` keeps the values of the run before where a run brings none.
     "run_key": None,
+    "dry_run": False,
 }
 OUTCOMES = """
 select m.ext_id, d.delivery_status::text as status, d.skip_reason as reason
@@ -168,7 +170,8 @@ def test_a_run_works_on_the_audience_that_the_api_has_frozen(shop, segments, run
 def test_runs_are_started_inside_airflow_once_for_each_id(shop, first_run):
     from operators.in_process_runs import InProcessRuns
 
-    runs, run_id = InProcessRuns(), "api.tenant_a.0123"
+    # Airflow's database outlives the tests.
+    runs, run_id = InProcessRuns(), f"api.tenant_a.{uuid4().hex}"
     assert runs.find("campaign_run", run_id) is None
     started = runs.start("campaign_run", run_id, FORM)
     assert (started.run_id, started.state, started.conf) == (run_id, "queued", FORM)
@@ -176,6 +179,6 @@ def test_runs_are_started_inside_airflow_once_for_each_id(shop, first_run):
     with pytest.raises(RunConflictError, match="another segment"):
         runs.start("campaign_run", run_id, FORM | {"segment": "vip"})
     with pytest.raises(RunRefusedError, match="no-such"):
-        runs.start("campaign_run", "api.tenant_a.4567", FORM | {"segment": "no-such"})
+        runs.start("campaign_run", f"{run_id}.4567", FORM | {"segment": "no-such"})
     with pytest.raises(RunUnavailableError):
-        runs.start("no_such_dag", "api.tenant_a.89ab", FORM)
+        runs.start("no_such_dag", f"{run_id}.89ab", FORM)
