@@ -45,6 +45,8 @@ _YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
+# What happens some "times" is none of these.
+_NEVER_TIMES = ("days", "years", "vnd")
 # How much of a name "never" has to be said about.
 _TOLD = 0.5
 _EACH = r"mot|moi|hang|a|an|per|each|every|trong|/"
@@ -155,8 +157,9 @@ class AmountReader:
         if quantity.value in _ONE_OF_THEM and any(high + 1 == first for _, _, high in others):
             return True
         counted = any(
-            re.search(rf"(?<!\d){int(quantity.value // 1_440)}(?!\d)", plain_label(item))
+            re.search(rf"(?<!\d){int(quantity.value // size)}(?!\d)", plain_label(item))
             for item in self.sentence.catalogue.attributes if item.type == "number"
+            for size in (1_440, 43_200)
         )  # fmt: skip
         compared = reading.says(_COMPARED_AT, max(0, first - 3), first - 1)
         return (ends or led or counted) and not compared
@@ -176,6 +179,8 @@ class AmountReader:
         attribute = self.sentence.catalogue.attribute(before.key[0])
         same = quantity.kind in (amount.kind, "plain") or self._is_range(index - 1, index)
         if attribute is None or not same or amount_of(attribute, quantity) is None:
+            return None
+        if quantity.after in ("lan", "times", "luot") and attribute.unit != "count":
             return None
         if self.sentence.reading.says(r"tuoi|years? old|aged", first, first + 2):
             return None
@@ -295,6 +300,8 @@ class AmountReader:
                 continue
             score = scores.get(item.name, (0.0, 0.0))[0]
             counts = self.sentence.reading.says(r"lan|times?|luot", last + 1, last + 1)
+            if counts and item.unit in _NEVER_TIMES:
+                continue
             bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
             is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
             bonus += 0.6 if is_head else 0.0
@@ -316,7 +323,10 @@ class AmountReader:
         if quantity.kind != "money" or item.unit == "vnd":
             return False
         following = self.sentence.reading.words[last + 1 : last + 2]
-        counted = any(word.text in _heads(item) for word in following)
+        unit = self.sentence.reading.inside(last + 1, last + 2)
+        counted = any(word.text in _heads(item) for word in following) or bool(
+            meanings_of(item) & {one.name for one in unit if one.name[0] == "#"}
+        )
         return not counted and any(one.unit == "vnd" for one in self.sentence.catalogue.attributes)
 
     def _shared_unit(self, last: int) -> set[str]:

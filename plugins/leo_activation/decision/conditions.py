@@ -9,7 +9,7 @@ from functools import cached_property
 
 from leo_activation.decision.amounts import AmountReader
 from leo_activation.decision.catalogue import Attribute
-from leo_activation.decision.lexicon import cue, features, name_words, words_of
+from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
 from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.reading import Mention
@@ -19,6 +19,11 @@ from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, pla
 _LITERAL = 4.0
 # The share of its words that names a yes-or-no attribute, and after "có" or "need".
 _MOST, _HALF = 0.6, 0.45
+# The share of it that has to be said where one word is exchanged for its opposite.
+_SURE = 0.75
+_OPPOSITES = [
+    pair for one, other in cues_document()["opposites"] for pair in ((one, other), (other, one))
+]
 # So many words around a number belong to it.
 _NEAR = 6
 _NOT_NEAR = cue("not_near")
@@ -216,7 +221,11 @@ class ConditionReader:
         for attribute in self.sentence.catalogue.attributes:
             if attribute.type != "boolean":
                 continue
+            opposite = self._opposites(attribute)
+            yield from opposite
             for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
+                if any(item.first <= one.last and one.first <= item.last for one in opposite):
+                    continue
                 led = self.sentence.reading.says(_HAVING, item.first - 1, item.first)
                 enough = _HALF if led and not self._is_in_zone(item) else _MOST
                 if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
@@ -231,6 +240,26 @@ class ConditionReader:
                 yield Condition(
                     item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0}, {value: 1.0}
                 )
+
+    def _opposites(self, attribute: Attribute) -> list[Condition]:
+        """Return where a yes-or-no attribute is denied by the opposite word: "hết hạn"."""
+        label = plain_label(attribute)
+        found = []
+        for one, other in _OPPOSITES:
+            if not re.search(rf"\b{one}\b", label):
+                continue
+            said = re.sub(rf"\b{one}\b", other, label)
+            for item in self.sentence.reading.mentions({"": said}):
+                if item.share < _SURE or not self.sentence.reading.says(
+                    other, item.first, item.last
+                ):
+                    continue
+                excepted = self.sentence.is_left_out(item.first, item.last)
+                found.append(
+                    Condition(item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0},
+                              {"true" if excepted else "false": 1.0})
+                )  # fmt: skip
+        return found
 
     def _is_taken(self, item: Mention) -> bool:
         """Tell whether words already name a value, or belong to a template alone."""
@@ -329,9 +358,12 @@ class ConditionReader:
         verbs = rf"gui|nhan|send|thi|nhung|ma|but|con|neu|if|gets?|dong thoi|kiem|{CHANNEL}"
         crossed = re.search(rf"\b(?:{verbs})\b|[;:.\d]", between)
         plain = len(between.split()) <= 6 and crossed is None
-        joined = re.search(rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between)
+        # Nobody has two values of one text, so they are alternatives however they are joined.
+        joined = attribute.type == "text" or re.search(
+            rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between
+        )
         both = (
             self.sentence.reading.says(r"vua|dong thoi|both", max(0, one.first - 3), other.first)
             and attribute.type == "set"
         )
-        return plain and joined is not None and not both
+        return plain and bool(joined) and not both

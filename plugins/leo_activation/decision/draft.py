@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
+from leo_activation.decision.background import background_end
 from leo_activation.decision.conditions import ConditionReader
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.messages import MessageReader
@@ -85,6 +86,11 @@ class Drafter:
         self.sentence = Sentence(spec, text)
         self.conditions = ConditionReader(self.sentence).conditions
         self.messages = MessageReader(self.sentence, self.conditions).messages
+        self._told = background_end(self.sentence, self.conditions, self.messages)
+        asked = [item for item in self.conditions if item.first > self._told]
+        if len(asked) < len(self.conditions):
+            self.conditions = asked
+            self.messages = MessageReader(self.sentence, asked).messages
         near = Audience(self.sentence, self.conditions, self.messages).nearest()
         if near:
             found = [*self.conditions, *near]
@@ -311,11 +317,24 @@ class Drafter:
 
     def _is_for_others(self) -> bool:
         """Tell whether the message is for somebody who is no customer."""
-        if _PERSON.search(self.sentence.reading.sentence):
+        reading = self.sentence.reading
+        told = reading.words[self._told].end if self._told >= 0 else 0
+        if _PERSON.search(reading.sentence, told):
             return True
         return any(
             not any(item.first <= last and first < item.first + 1 for item in self.conditions)
-            for first, last in self.sentence.reading.find(_OTHERS)
+            for first, last in reading.find(_OTHERS, self._told + 1)
+            if not self._is_favour(first, last)
+        )
+
+    def _is_favour(self, first: int, last: int) -> bool:
+        """Tell whether "cho em" only asks to do it for the writer: "… thì gửi email cho em"."""
+        reading = self.sentence.reading
+        return (
+            last >= len(reading.words) - 2
+            and reading.says(r"cho (?:toi|minh|em|anh|chi)", first, last)
+            and any(item.first < first for item in self.conditions)
+            and reading.says(r"thi|:", self._told + 1, first)
         )
 
     def _begins(self) -> int:

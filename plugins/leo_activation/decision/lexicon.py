@@ -227,6 +227,9 @@ def _stems(word: str) -> tuple[str, ...]:
     No Vietnamese syllable ends like that.
     """
     found: list[str] = []
+    if word.startswith("un") and word.endswith("ed"):
+        # "Unverified" is said of what "verified" names; that it is denied, the cues tell.
+        found += [word[2:], *_stems(word[2:])]
     for ending, others in (("ies", "y"), ("ied", "y"), ("es", ""), ("s", ""), ("ing", ""),
                            ("ed", ""), ("er", ""), ("ers", "")):  # fmt: skip
         stem = word.removesuffix(ending)

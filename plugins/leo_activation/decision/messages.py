@@ -21,6 +21,9 @@ _UNWANTED = cue("unwanted")
 # A template that scores less is not named by the words of its message.
 _NAMED = 0.3
 _SURELY = 0.8
+# From here on a message has a name of its own, though it says "again".
+_CLEAR = 1.2
+_AGAIN = cue("again")
 # What two neighbouring words of a label count.
 _PAIR = 0.4
 _HINTED = 0.2
@@ -54,7 +57,8 @@ class MessageReader:
             if found and found[-1].channels == (name,) and self._is_same(found[-1].last, first):
                 # "Gửi Telegram mẫu tin Telegram …" is one message.
                 low = min(low, found.pop().first)
-            found.append(Message(first, last, (name,), self._templates(low, high, name)))
+            before = found[-1] if found else None
+            found.append(Message(first, last, (name,), self._templates(low, high, name, before)))
         return self._with_silent(found, cuts)
 
     def _wanted(self) -> list[tuple[str, int, int]]:
@@ -106,8 +110,28 @@ class MessageReader:
         channels = best.channels if best else ()
         return [Message(low, high, tuple(channels), ranked)]
 
-    def _templates(self, low: int, high: int, channel: str) -> dict[str, float]:
-        """Return the templates that some words name, on a channel."""
+    def _templates(
+        self, low: int, high: int, channel: str, before: Message | None = None
+    ) -> dict[str, float]:
+        """Return the templates that some words name, on a channel.
+
+        :param before: the message before this one; what names nothing else sends it once more.
+        """
+        scores = self._scores(low, high, channel)
+        again = self.sentence.reading.says(_AGAIN, low, high)
+        if before is not None and max(scores.values(), default=0.0) < (_CLEAR if again else _NAMED):
+            known = {item.template_id for item in self.sentence.catalogue.templates_for(channel)}
+            scores = {name: score for name, score in before.templates.items()
+                      if name in known} or scores  # fmt: skip
+        whole = len(self.sentence.reading.words) - 1
+        if max(scores.values(), default=0.0) < _NAMED and (low, high) != (0, whole):
+            # "…, đều là khuyến mãi son": what is said once goes for all messages.
+            everywhere = self._templates(0, whole, channel)
+            scores = {name: score / 2 for name, score in everywhere.items()}
+        return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+    def _scores(self, low: int, high: int, channel: str) -> dict[str, float]:
+        """Return how well the templates of a channel fit some words."""
         fitting = (
             self.sentence.catalogue.templates_for(channel)
             if channel
@@ -117,7 +141,7 @@ class MessageReader:
         names = {item.template_id: item.label for item in fitting}
         literal = [item for item in self.sentence.reading.mentions(names, literal=True)
                    if low <= item.first and item.last <= high]  # fmt: skip
-        asked, low = (low, high), self._message_begins(low, high, index)
+        low = self._message_begins(low, high, index)
         high = self._message_ends(low, high, index, channel)
         spoken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
         spoken |= self._counted(low, high)
@@ -132,12 +156,7 @@ class MessageReader:
                     scores[name] = scores.get(name, 0.0) + score / 2
         for name, share in self._pairs(names, low, high, spoken).items():
             scores[name] = scores.get(name, 0.0) + share
-        whole = len(self.sentence.reading.words) - 1
-        if max(scores.values(), default=0.0) < _NAMED and asked != (0, whole):
-            # "…, đều là khuyến mãi son": what is said once goes for all messages.
-            everywhere = self._templates(0, whole, channel)
-            scores = {name: score / 2 for name, score in everywhere.items()}
-        return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+        return scores
 
     def _message_begins(self, low: int, high: int, index: Index) -> int:
         """Return where what is sent begins: after "thì", where a template is named there."""

@@ -146,7 +146,8 @@ def find_quantities(text: str) -> list[Quantity]:
         quantity, index = _read(tokens, index)
         if quantity is not None and not _CODE.search(plain[: quantity.start]):
             last, at = tokens[index - 1]
-            unit = tokens[index - 1][0] if index - 1 > first else ""
+            units = [word for word, _ in tokens[first + 1 : index]]
+            unit = next((word for word in units if word in _MULTIPLIERS or word in _MINUTES), "")
             found.append(replace(quantity, value=_whole(quantity.value), end=at + len(last)))
             _share_unit(found, plain, unit)
     counted = [one for one in found if one.after != NEXT]
@@ -212,6 +213,8 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
     spelled = not word[0].isdecimal()
     number, after = _with_half(tokens, after, number)
     unit = _unit(tokens, after)
+    if unit == "m" and _unit(tokens, after + 1) in {"2", "3"}:
+        return Quantity("plain", number, start, f"m{tokens[after + 1][0]}"), after + 2
     if unit in _MULTIPLIERS and _is_scale(tokens, after, spelled=spelled):
         return _money(tokens, after, number, start)
     if unit in _MINUTES and not (unit == "g" and word in {"2", "3", "4", "5", "6"}):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
 from leo_activation.decision.catalogue import Attribute, Catalogue
-from leo_activation.decision.lexicon import Feature, Word, cue, features, name_words, words_of
+from leo_activation.decision.lexicon import COMMON, Feature, Word, cue, features, name_words, words_of
 
 _WIDEST = 9
 _ENOUGH = 0.58
@@ -93,10 +93,14 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
     made = []
     for name, label in names.items():
         # A code such as "ZNS_012" is also said as it is written.
+        called = {word.text for word in words_of(label)}
         for words in (name_words(name), words_of(name.replace("_", " ")), words_of(label)):
             plain = tuple(word.text for word in words if word.text[0].isalnum())
             found = features(words, spelt=bool(label))
-            if plain:
+            if plain and COMMON & set(plain) and called > set(plain):
+                # Of "co_tu_ruou" only the label's accents tell what is meant.
+                made.append(Variant(name, plain, ()))
+            elif plain:
                 typed = tuple(word.typed for word in words if word.text[0].isalnum())
                 units = units_of(found)
                 parts = tuple(_parts_of(found, unit) for unit in units)

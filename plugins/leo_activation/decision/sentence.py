@@ -102,6 +102,9 @@ class Sentence:
             return True
         if len(words) == 1 and words[0].typed != words[0].text and item.names[0][1] >= _SAID_OUT:
             return False
+        if len(words) == 1 and re.fullmatch(r"[a-z]+\d+", words[0].text):
+            # A code such as "A1" means nothing else.
+            return False
         short = len(words) == 1 and len(words[0].text) <= 4 and item.names[0][1] < 20
         everyday = item.names[0][1] < 3 and all(
             feature.name in _everyday() or feature.name[0] == "~"

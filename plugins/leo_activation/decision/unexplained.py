@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from leo_activation.decision.background import background_end
 from leo_activation.decision.lexicon import cue, features, words_of
 from leo_activation.decision.parts import NEGATED, Condition, Message
 from leo_activation.decision.reading import index_of, value_names
@@ -56,8 +57,9 @@ class Audience:
         return [item for item in found if item is not None]
 
     def _strange(self) -> Iterator[tuple[int, int]]:
+        told = background_end(self.sentence, self._conditions, self._messages)
         for low, high in self._regions():
-            if low <= high and self._is_strange(low, high):
+            if told < low <= high and self._is_strange(low, high):
                 yield low, high
 
     def _nearest(self, low: int, high: int) -> Condition | None:
@@ -105,7 +107,19 @@ class Audience:
         for _, at in reading.find(opens):
             stops = [low for low, _ in reading.find(ends, at + 1, last)]
             stops += [channel for channel in channels if channel > at]
-            yield at + 1, min([*stops, last + 1]) - 1
+            if not self._is_purpose(at):
+                yield at + 1, min([*stops, last + 1]) - 1
+
+    def _is_purpose(self, at: int) -> bool:
+        """Tell whether "cho" says what a message is good for: "khách mới thì gửi … cho vui"."""
+        reading = self.sentence.reading
+        if not reading.says(r"cho|toi|to|for", at, at):
+            return False
+        return any(
+            any(item.last < first for item in self._conditions)
+            and not reading.says(r"[;.]|con|otherwise|nhung|but", first, at)
+            for first, _ in reading.find(r"thi|:", 0, at - 1)
+        ) and not reading.says(_PLACES, at + 1, at + 5)
 
     def _is_strange(self, low: int, high: int) -> bool:
         """Tell whether a run of words restricts the audience in a way that nothing explains."""
