@@ -45,6 +45,8 @@ _YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
+_LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
+_NOT_DONE = r"chua|khong|ko|haven t|hasn t|didn t|not|never|no|without|since|inactive|idle|vang"
 # What happens some "times" is none of these.
 _NEVER_TIMES = ("days", "years", "vnd")
 # How much of a name "never" has to be said about.
@@ -125,6 +127,8 @@ class AmountReader:
     def _is_in_template(self, first: int, last: int) -> bool:
         """Tell whether an amount is one that a template's own words hold: "phiếu 50k"."""
         value = next(one.value for one, low, _ in self.sentence.quantities if low == first)
+        if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
+            return False
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
         around = {item.name for item in near if not first <= item.first <= last}
         for item in self.sentence.catalogue.templates:
@@ -243,7 +247,8 @@ class AmountReader:
         if self._is_range(index, index + 1):
             return {"gte": 1.0}
         if index and self._is_range(index - 1, index):
-            return {"lte": 1.0}
+            below = self.sentence.reading.says(r"duoi|under|below|less than", max(0, first - 1), first)
+            return {"lt" if below else "lte": 1.0}
         lowest = max(0, first - 5, self.sentence.quantities[index - 1][2] + 1 if index else 0)
         # The comparison nearest to the amount, and of two at one place the longer.
         found = {
@@ -305,6 +310,8 @@ class AmountReader:
             bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
             is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
             bonus += 0.6 if is_head else 0.0
+            bonus += 0.3 * (self._is_own_unit(item, quantity, last) + self._is_lapse(item, quantity,
+                                                                                     low, high))
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
@@ -317,6 +324,22 @@ class AmountReader:
         if self.sentence.reading.says(r"tuoi|years? old|aged", first - 1, last + 2):
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
+
+    def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
+        """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
+        if quantity.kind == "duration" and item.unit == "any":
+            said = self.sentence.reading.text_of(last, last)
+            minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
+            return minutes == [_counted_in(item)]
+        return bool(re.fullmatch(r"m\d", quantity.after)) and quantity.after in plain_label(item)
+
+    def _is_lapse(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:
+        """Tell whether an attribute counts since when something was not done, as the words do."""
+        return (
+            quantity.kind == "duration"
+            and re.search(rf"\b(?:{_LAPSES})\b", plain_label(item)) is not None
+            and self.sentence.reading.says(_NOT_DONE, low, high)
+        )
 
     def _is_of_money(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount of money cannot be a number of things: "300k" is no visit."""
@@ -509,7 +532,7 @@ def amount_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
             return None
         return value if attribute.unit in ("vnd", "any") or value < 1_000_000 else None
     if attribute.unit == "vnd":
-        return value if value >= 1_000 else None
+        return value if value >= 1_000 or value == 0 else None
     return value
 
 

@@ -13,6 +13,7 @@ from leo_activation.decision.lexicon import cue, cues_document, features, name_w
 from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.reading import Mention
+from leo_activation.decision.quantities import fold
 from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
 # Scores from here on are of names said word by word.
@@ -243,7 +244,7 @@ class ConditionReader:
 
     def _opposites(self, attribute: Attribute) -> list[Condition]:
         """Return where a yes-or-no attribute is denied by the opposite word: "hết hạn"."""
-        label = plain_label(attribute)
+        label = fold(attribute.label) or " ".join(word.text for word in name_words(attribute.name))
         found = []
         for one, other in _OPPOSITES:
             if not re.search(rf"\b{one}\b", label):
@@ -281,6 +282,9 @@ class ConditionReader:
         ):
             return True
         alone = self.sentence.clause_start(item.first) == item.first or item.names[0][1] >= _LITERAL
+        alone = alone or self.sentence.reading.says(
+            r"(?:roi |xong )?(?:thi|:)", item.last + 1, item.last + 2
+        )
         return not alone and not self.sentence.reading.says(
             _MARKERS, max(0, item.first - 3), item.first - 1
         )

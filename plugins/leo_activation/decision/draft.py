@@ -71,6 +71,15 @@ def _names(spec: ToolSpec) -> set[str]:
     return values | templates | {item.name for item in catalogue.attributes}
 
 
+def _negated(item: Condition) -> Condition:
+    """Return the condition of all for whom another one does not hold."""
+    value = item.key[1]
+    if value in ("true", "false"):
+        return replace(item, values={"false" if value == "true" else "true": 1.0})
+    return replace(item, operators={NEGATED.get(name, name): weight
+                                    for name, weight in item.operators.items()})  # fmt: skip
+
+
 class Drafter:
     """Reads one sentence against one catalogue.
 
@@ -100,7 +109,19 @@ class Drafter:
     @cached_property
     def branches(self) -> list[Branch]:
         """Return who gets what, in order."""
-        return [item for item in self._grouped() if item.sends or item.is_silent]
+        found = [item for item in self._grouped() if item.sends or item.is_silent]
+        return [one for item in found for one in self._alternatives(item)]
+
+    def _alternatives(self, branch: Branch) -> list[Branch]:
+        """Return a branch for each of two conditions of which one is enough."""
+        if len(branch.conditions) != 2 or branch.is_silent:
+            return [branch]
+        one, other = branch.conditions
+        between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
+        either = re.match(r"(?:hoac(?: la)?|or)\b", between)
+        if not either or one.key[0] == other.key[0]:
+            return [branch]
+        return [replace(branch, conditions=[item]) for item in branch.conditions]
 
     def _events(self) -> list[tuple[int, str, Step | None]]:
         events: list[tuple[int, str, Step | None]] = [
@@ -201,6 +222,12 @@ class Drafter:
             branches[-1] = Branch()
         elif not now.sends and now.conditions:
             now.is_silent = True
+        elif now.sends:
+            # "…, nhưng ai từng khiếu nại thì đừng gửi" takes some of them out again.
+            sent = max(item.last for item in now.actions)
+            now.conditions = [
+                _negated(item) if item.first > sent else item for item in now.conditions
+            ]
 
     def _restrict(self, branches: list[Branch], item: Condition, leads: str) -> None:
         """Take in a condition.

@@ -93,11 +93,12 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
     made = []
     for name, label in names.items():
         # A code such as "ZNS_012" is also said as it is written.
-        called = {word.text for word in words_of(label)}
-        for words in (name_words(name), words_of(name.replace("_", " ")), words_of(label)):
+        own = words_of(label)
+        called = {word.text for word in own}
+        for words in (name_words(name), words_of(name.replace("_", " ")), own):
             plain = tuple(word.text for word in words if word.text[0].isalnum())
             found = features(words, spelt=bool(label))
-            if plain and COMMON & set(plain) and called > set(plain):
+            if plain and COMMON & set(plain) and called >= set(plain) and words is not own:
                 # Of "co_tu_ruou" only the label's accents tell what is meant.
                 made.append(Variant(name, plain, ()))
             elif plain:
