@@ -45,6 +45,8 @@ _YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
+# Who has the amount: that is no word of what is counted.
+_SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
 _NOT_DONE = r"chua|khong|ko|haven t|hasn t|didn t|not|never|no|without|since|inactive|idle|vang"
 # What happens some "times" is none of these.
@@ -143,7 +145,8 @@ class AmountReader:
     def _is_period(self, index: int) -> bool:
         """Tell whether a duration only says within which time something is counted."""
         quantity, first, last = self.sentence.quantities[index]
-        if quantity.kind != "duration":
+        is_range = self._is_range(index, index + 1) or (index and self._is_range(index - 1, index))
+        if quantity.kind != "duration" or is_range:
             return False
         reading = self.sentence.reading
         others = [
@@ -294,7 +297,9 @@ class AmountReader:
             item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
         ]
         low, high = self._window(first, last)
-        said = self.sentence.reading.inside(low, high)
+        heads = [place for place in self.sentence.reading.find(_SUBJECT, low, high)]
+        said = [item for item in self.sentence.reading.inside(low, high)
+                if not any(one <= item.first and item.last <= two for one, two in heads)]
         scores = index_of({item.name: item.label for item in numbers}).scores(said)
         unit = {
             item.name.removeprefix("~") for item in self.sentence.reading.inside(last + 1, last + 2)
@@ -385,7 +390,7 @@ class AmountReader:
     def _window(self, first: int, last: int) -> tuple[int, int]:
         """Return the words around an amount that can say what is counted."""
         stops = (
-            rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho (?=khach|ai|nhung|nguoi)"
+            rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho(?= (?:khach|ai|nhung|nguoi)\b)"
             r"|gui|nhan|send|then|to|gets?|receives?|should|who|except|unless|but|tru|nhung"
         )
         others = [

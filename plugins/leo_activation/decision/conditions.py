@@ -38,6 +38,7 @@ _AUDIENCE_LEAD = cue("audience_lead")
 _PEOPLE_LEAD = cue("people_lead")
 _ZONE_OPENS = cue("zone_opens")
 _ZONE_ENDS = cue("zone_ends")
+_NOT_INSIDE = r"khong(?: phai)?|chua|ko|not|never"
 _FOLLOWS_GROUP = (
     r"customers?|members?|users?|clients?|guests?|people|shoppers|patients?|students?|holders?|"
     r"segment|group|folks|passengers?|buyers?|owners?|subscribers?|thi|who|whose|lovers?|fans?|"
@@ -63,7 +64,7 @@ class ConditionReader:
     @cached_property
     def conditions(self) -> list[Condition]:
         """Return the restrictions, in the sentence's order."""
-        found = [
+        found: list[Condition] = [
             *self._named_conditions(),
             *self._yes_no(),
             *self._numbers.amounts(),
@@ -109,11 +110,19 @@ class ConditionReader:
             if self.sentence.names_channel(attribute, item) or self.sentence.is_in_channel(item):
                 continue
             operator = "contains" if attribute.type == "set" else "eq"
-            if self.sentence.is_excepted(item.first, item.last):
+            if self.sentence.is_excepted(item.first, item.last) or self._is_denied_within(item):
                 operator = NEGATED[operator]
             yield Condition(
                 item.first, item.last, {attribute.name: 1.0}, {operator: 1.0}, dict(item.names)
             )
+
+    def _is_denied_within(self, item: Mention) -> bool:
+        """Tell whether "not" stands inside of some words and not in the name: "shop không lớn"."""
+        denied = self.sentence.reading.says(_NOT_INSIDE, item.first + 1, item.last - 1)
+        names = {value.name: value.label or value.name
+                 for attribute in self.sentence.catalogue.attributes
+                 for value in attribute.values}  # fmt: skip
+        return denied and not re.search(rf"\b(?:{_NOT_INSIDE})\b", fold(names.get(item.best, "")))
 
     def _is_counted(self, item: Condition, found: Sequence[Condition]) -> bool:
         """Tell whether the words of a group only say what a number counts: "chạy trên 5.000 km"."""
@@ -251,9 +260,10 @@ class ConditionReader:
                 continue
             said = re.sub(rf"\b{one}\b", other, label)
             for item in self.sentence.reading.mentions({"": said}):
-                if item.share < _SURE or not self.sentence.reading.says(
-                    other, item.first, item.last
-                ):
+                told = any(item.first <= before.last and before.first <= item.last
+                           for before in found)  # fmt: skip
+                opposed = self.sentence.reading.says(other, item.first, item.last)
+                if told or not opposed or item.share < _SURE:
                     continue
                 excepted = self.sentence.is_left_out(item.first, item.last)
                 found.append(
@@ -273,7 +283,7 @@ class ConditionReader:
             _HAVING,
             max(0, item.first - 2), item.first,
         )  # fmt: skip
-        if marked:
+        if marked or self._leads(item):
             return False
         if self._is_in_some_template(item) and self._is_in_zone(item):
             return True
@@ -282,12 +292,15 @@ class ConditionReader:
         ):
             return True
         alone = self.sentence.clause_start(item.first) == item.first or item.names[0][1] >= _LITERAL
-        alone = alone or self.sentence.reading.says(
-            r"(?:roi |xong )?(?:thi|:)", item.last + 1, item.last + 2
-        )
         return not alone and not self.sentence.reading.says(
             _MARKERS, max(0, item.first - 3), item.first - 1
         )
+
+    def _leads(self, item: Mention) -> bool:
+        """Tell whether words stand right before "thì": they say who, not what."""
+        places = self.sentence.reading.find(r"(?:roi |xong )?(?:thi|:)", item.last + 1,
+                                            item.last + 2)  # fmt: skip
+        return any(first == item.last + 1 for first, _ in places)
 
     def _known(self, found: Sequence[Condition]) -> Iterator[Condition]:
         """Yield the attributes of which the sentence asks whether they are known."""

@@ -128,7 +128,8 @@ class Drafter:
             (item.first, "condition", item) for item in self.conditions
         ]
         events += [(item.first, "message", item) for item in self.messages]
-        events += [(item.first, "pause", item) for item in self.sentence.pauses]
+        pauses = [item for item in self.sentence.pauses if item.first > self._told]
+        events += [(item.first, "pause", item) for item in pauses]
         events += [(self._rest_begins(first), "else", None) for first, _ in self.sentence.elses]
         events += [(first, "else", None) for first in self._turns()]
         silent = self.sentence.reading.find(_SILENT)
@@ -197,11 +198,11 @@ class Drafter:
         """Return the branches that conditions, waits and messages form in their order."""
         branches: list[Branch] = [Branch()]
         leads: str | None = None
-        for _, kind, item in self._events():
+        for at, kind, item in self._events():
             now = branches[-1]
             match item:
                 case None:
-                    self._turn(branches, kind)
+                    self._turn(branches, kind, at)
                 case Condition():
                     leads = leads or ("message" if now.sends else "condition")
                     self._restrict(branches, item, leads)
@@ -211,9 +212,11 @@ class Drafter:
                     now.actions.append(item)
         return self._with_late_pauses(branches)
 
-    @staticmethod
-    def _turn(branches: list[Branch], kind: str) -> None:
-        """Take in "còn lại" or "thì thôi"."""
+    def _turn(self, branches: list[Branch], kind: str, at: int) -> None:
+        """Take in "còn lại" or "thì thôi".
+
+        :param at: where it stands.
+        """
         now = branches[-1]
         if kind == "else":
             if now.sends or now.is_silent:
@@ -225,8 +228,10 @@ class Drafter:
         elif now.sends:
             # "…, nhưng ai từng khiếu nại thì đừng gửi" takes some of them out again.
             sent = max(item.last for item in now.actions)
+            breaks = self.sentence.reading.find(r"[,;.]|nhung|but", sent + 1, max(sent + 1, at))
+            start = breaks[-1][1] if breaks else len(self.sentence.reading.words)
             now.conditions = [
-                _negated(item) if item.first > sent else item for item in now.conditions
+                _negated(item) if item.first > start else item for item in now.conditions
             ]
 
     def _restrict(self, branches: list[Branch], item: Condition, leads: str) -> None:
@@ -320,6 +325,8 @@ class Drafter:
             score -= 2.0
         refused = self._is_asked() or self._is_for_others() or self._is_attack
         if refused or Audience(self.sentence, self.conditions, self.messages).is_unexplained():
+            score -= _REFUSED
+        if MessageReader(self.sentence, self.conditions).is_unknown():
             score -= _REFUSED
         return score - _FORBIDDEN * (self._is_chore() + self._stops_all())
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 
-from leo_activation.decision.lexicon import cue, words_of
+from leo_activation.decision.lexicon import COMMON, cue, words_of
 from leo_activation.decision.parts import Condition, Message
 from leo_activation.decision.reading import Index, Mention, index_of
 from leo_activation.decision.sentence import Sentence, meanings_of
@@ -24,6 +24,11 @@ _SURELY = 0.8
 # From here on a message has a name of its own, though it says "again".
 _CLEAR = 1.2
 _AGAIN = cue("again")
+# Below this no template is named; so many words that say something name another message.
+_KNOWN, _TOPIC = 0.35, 2
+_SAYS_NOTHING = "|".join(
+    (cue("heads"), cue("harmless"), cue("sends"), cue("everyone"), cue("any_message"), _AGAIN)
+)
 # What two neighbouring words of a label count.
 _PAIR = 0.4
 _HINTED = 0.2
@@ -60,6 +65,32 @@ class MessageReader:
             before = found[-1] if found else None
             found.append(Message(first, last, (name,), self._templates(low, high, name, before)))
         return self._with_silent(found, cuts)
+
+    def is_unknown(self) -> bool:
+        """Tell whether a message is named by words of which no template has any."""
+        return any(
+            max(item.templates.values(), default=0.0) < _KNOWN
+            and len(self._topic(item)) >= _TOPIC
+            for item in self.messages
+        )
+
+    def _topic(self, message: Message) -> list[str]:
+        """Return the words around a channel that say what is to be sent."""
+        reading = self.sentence.reading
+        last = len(reading.words) - 1
+        ends = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", message.last + 1, last)
+        breaks = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", 0, message.first - 1)
+        low = max((high + 1 for _, high in breaks), default=0) if message.first else 0
+        high = min((first - 1 for first, _ in ends), default=last)
+        taken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
+        taken |= {i for item in self.sentence.pauses for i in range(item.first, item.last + 1)}
+        taken |= {i for _, one, two in self.sentence.channel_mentions for i in range(one, two + 1)}
+        taken |= {i for one, two in reading.find(_SAYS_NOTHING, low, high)
+                  for i in range(one, two + 1)}  # fmt: skip
+        return [
+            word.text for index, word in enumerate(reading.words[low : high + 1], low)
+            if index not in taken and word.text.isalpha() and word.text not in COMMON
+        ]  # fmt: skip
 
     def _wanted(self) -> list[tuple[str, int, int]]:
         """Return the channels asked for: "đừng push" asks for none where another one is."""

@@ -224,6 +224,9 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return None, after + 1
     if unit in _CURRENCY and not spelled:
         return Quantity("money", round(number), start), after + 1
+    if spelled and after == index + 1 and unit and tokens[after][1] > start + len(word) + 1:
+        # What stands after a comma is not what is counted.
+        unit = ""
     if spelled and after == index + 1 and not _is_number(tokens, index, unit):
         return None, index + 1
     return Quantity("plain", number, start, unit), after

@@ -55,7 +55,21 @@ class Sentence:
         """Split the sentence into words and amounts."""
         self.spec, self.catalogue = spec, spec.catalogue
         self.reading = Reading(text)
-        self.quantities = [self._placed(item) for item in find_quantities(text)]
+        self.quantities = self._said_once([self._placed(item) for item in find_quantities(text)])
+
+    def _said_once(
+        self, found: list[tuple[Quantity, int, int]]
+    ) -> list[tuple[Quantity, int, int]]:
+        """Return the amounts without those that only repeat in brackets: "hôm sau (24 tiếng)"."""
+        kept: list[tuple[Quantity, int, int]] = []
+        for item in found:
+            before = kept[-1] if kept else None
+            bracket = self.reading.text_of(item[1] - 1, item[1] - 1) == "("
+            if before and bracket and item[0].kind == before[0].kind == "duration":
+                if before[2] == item[1] - 2:
+                    continue
+            kept.append(item)
+        return kept
 
     @cached_property
     def template_mentions(self) -> list[Mention]:
@@ -169,6 +183,7 @@ class Sentence:
                 if item.first <= first and last <= item.last and item.share > 0.7:
                     return True
         is_fact = self.reading.says(_CHANNEL_IS_FACT, max(0, first - 2), first - 1)
+        is_fact = is_fact and not self.reading.says(r"thi|[,:]", max(0, first - 1), first - 1)
         is_sent = self.reading.says(r"gui|send|nhan", max(0, first - 2), first - 1)
         somebody = self.reading.says(_PEOPLE_SHORT, max(0, first - 6), first)
         return is_fact and somebody and not is_sent
