@@ -64,4 +64,5 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
 
 def _restricts(item: Condition) -> bool:
     """Tell whether a condition is more than a number that happens to stand there."""
-    return not set(item.operators) <= {"eq", "gte"} or not item.key[1].replace(".", "").isdecimal()
+    said = len(item.operators) == 1 and "eq" not in item.operators
+    return said or not item.key[1].replace(".", "").isdecimal()

@@ -75,6 +75,13 @@ COMMON = frozenset(
     "messages customer customers any anyone everyone all".split()
 )
 
+# Of those, the ones with accents: "từ" is "from", and "tủ" is not.
+_COMMON_SPELT = frozenset(
+    "khách hàng người nhóm những các một thư nhắn nhận gửi và của có được thì sẽ đã đang nào với "
+    "bằng từ đến trên dưới hơn ở tại ngoài vào để đề này đó mà nếu hoặc cũng cùng đều rất làm giúp "
+    "chị chỉ bạn bản tôi tới ạ ơi mọi cả thuộc dựa về mẫu nội thông điệp lời bức mấy nhà".split()
+)
+
 
 @dataclass(frozen=True)
 class Word:
@@ -180,7 +187,7 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
     while at < len(words):
         length, names = _longest(words, plain, at, accented=accented)
         found += [Feature(name, at, at + length - 1) for name in names]
-        if not names and plain[at] not in COMMON and plain[at][0].isalnum():
+        if not names and plain[at][0].isalnum() and not _is_common(words[at], plain[at]):
             found.append(Feature(_root(plain[at]), at, at))
         if length > 1:
             # A phrase also means its parts where those are known words of their own.
@@ -199,7 +206,7 @@ def _longest(
         names = phrases.get(tuple(word.text for word in words[at : at + length]))
         if names:
             return length, names
-    if plain[at] in COMMON:
+    if _is_common(words[at], plain[at]):
         return 1, ()
     typed = words[at].typed
     spelt = phrases.get((typed,), ()) if typed != words[at].text else ()
@@ -207,6 +214,11 @@ def _longest(
         spelt = phrases.get((f"{words[at].text}'",), ())
     forms = (phrases.get(tuple(form.split()), ()) for form in (plain[at], *_stems(plain[at])))
     return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
+
+
+def _is_common(word: Word, plain: str) -> bool:
+    """Tell whether every sentence has a word: "từ", or "tu" where accents are left out."""
+    return plain in COMMON and (word.typed == word.text or word.typed in _COMMON_SPELT)
 
 
 @cache

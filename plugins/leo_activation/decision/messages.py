@@ -25,13 +25,14 @@ _SURELY = 0.8
 _CLEAR = 1.2
 _AGAIN = cue("again")
 # Below this no template is named; so many words that say something name another message.
-_KNOWN, _TOPIC = 0.35, 2
+_KNOWN, _TOPIC = 0.3, 2
 _SAYS_NOTHING = "|".join(
     (cue("heads"), cue("harmless"), cue("sends"), cue("everyone"), cue("any_message"), _AGAIN)
 )
 # What two neighbouring words of a label count.
 _PAIR = 0.4
 _HINTED = 0.2
+_SENDS = cue("sends")
 _PEOPLE = rf"{cue('heads')}|all|every|each|nhung|cac|nhom|tat ca"
 _AUDIENCE = r"to|for|cho|toi|den|if|neu|who|whose|unless|except|tru"
 
@@ -81,6 +82,8 @@ class MessageReader:
         ends = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", message.last + 1, last)
         breaks = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", 0, message.first - 1)
         low = max((high + 1 for _, high in breaks), default=0) if message.first else 0
+        verbs = reading.find(_SENDS, low, message.first)
+        low = verbs[-1][1] + 1 if verbs else message.first
         high = min((first - 1 for first, _ in ends), default=last)
         taken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
         taken |= {i for item in self.sentence.pauses for i in range(item.first, item.last + 1)}
