@@ -38,6 +38,7 @@ _AUDIENCE_LEAD = cue("audience_lead")
 _PEOPLE_LEAD = cue("people_lead")
 _ZONE_OPENS = cue("zone_opens")
 _ZONE_ENDS = cue("zone_ends")
+_SUBSCRIBERS = r"subscribers?|users?|members?|customers?|clients?|owners?|holders?|accounts?"
 _NOT_INSIDE = r"khong(?: phai)?|chua|ko|not|never"
 _FOLLOWS_GROUP = (
     r"customers?|members?|users?|clients?|guests?|people|shoppers|patients?|students?|holders?|"
@@ -300,7 +301,11 @@ class ConditionReader:
         """Tell whether words stand right before "thì": they say who, not what."""
         places = self.sentence.reading.find(r"(?:roi |xong )?(?:thi|:)", item.last + 1,
                                             item.last + 2)  # fmt: skip
-        return any(first == item.last + 1 for first, _ in places)
+        reading = self.sentence.reading
+        receives = reading.says(r"to|for|cho|toi", item.first - 1, item.first - 1) and reading.says(
+            _SUBSCRIBERS, item.last, item.last + 1
+        )
+        return receives or any(first == item.last + 1 for first, _ in places)
 
     def _known(self, found: Sequence[Condition]) -> Iterator[Condition]:
         """Yield the attributes of which the sentence asks whether they are known."""

@@ -22,6 +22,8 @@ LEXICON_FILE = "lexicon.v1.json"
 CUES_FILE = "cues.v1.json"
 _LONGEST = 4
 _SYLLABLE = 3
+# Words that only look like forms of others.
+_NO_FORMS = frozenset("news goods glasses always business class pass less does was his this".split())
 # Shorter words may be Vietnamese ones that end like English forms.
 _ENGLISH = 5
 _TOKEN = re.compile(
@@ -63,6 +65,7 @@ _SHORT: dict[str, tuple[str, ...]] = {
     "tgian": ("thoi", "gian"), "thg": ("thang",), "ntin": ("nhan", "tin"),
     "bthg": ("binh", "thuong"), "sdung": ("su", "dung"), "ttoan": ("thanh", "toan"),
 }  # fmt: skip
+_AFTER_NAME = frozenset("thi , : . ; ) gui nhan o tren duoi hoac".split())
 _VIETNAMESE = frozenset("thi gui khach neu khong nhan duoc nha giup".split())
 # Words that every sentence has and that tell nothing apart.
 COMMON = frozenset(
@@ -182,12 +185,14 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
     if not accented and any(word.text in _VIETNAMESE for word in words):
         # "The" is a card in Vietnamese, and an article only in English.
         plain = ["card" if word == "the" else word for word in plain]
+        plain = ["new" if word == "moi" and _ends_name(plain, at) else word
+                 for at, word in enumerate(plain)]  # fmt: skip
     found: list[Feature] = []
     at = 0
     while at < len(words):
         length, names = _longest(words, plain, at, accented=accented)
         found += [Feature(name, at, at + length - 1) for name in names]
-        if not names and plain[at][0].isalnum() and not _is_common(words[at], plain[at]):
+        if not names and plain[at][0].isalnum() and not is_common(words[at], plain[at]):
             found.append(Feature(_root(plain[at]), at, at))
         if length > 1:
             # A phrase also means its parts where those are known words of their own.
@@ -195,6 +200,11 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
         at += length
     found += _pairs(plain, found)
     return found
+
+
+def _ends_name(plain: Sequence[str], at: int) -> bool:
+    """Tell whether "moi" stands after what it describes: "khach moi thi", not "moi khach"."""
+    return at > 0 and (at + 1 == len(plain) or plain[at + 1] in _AFTER_NAME)
 
 
 def _longest(
@@ -206,7 +216,7 @@ def _longest(
         names = phrases.get(tuple(word.text for word in words[at : at + length]))
         if names:
             return length, names
-    if _is_common(words[at], plain[at]):
+    if is_common(words[at], plain[at]):
         return 1, ()
     typed = words[at].typed
     spelt = phrases.get((typed,), ()) if typed != words[at].text else ()
@@ -216,9 +226,13 @@ def _longest(
     return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
 
 
-def _is_common(word: Word, plain: str) -> bool:
-    """Tell whether every sentence has a word: "từ", or "tu" where accents are left out."""
-    return plain in COMMON and (word.typed == word.text or word.typed in _COMMON_SPELT)
+def is_common(word: Word, plain: str = "") -> bool:
+    """Tell whether every sentence has a word: "từ", or "tu" where accents are left out.
+
+    :param plain: what the word is taken for, where that is not its text.
+    """
+    meant = plain or _SPELT.get(word.typed, word.text)
+    return meant in COMMON and (word.typed == word.text or word.typed in _COMMON_SPELT)
 
 
 @cache
@@ -239,6 +253,8 @@ def _stems(word: str) -> tuple[str, ...]:
     No Vietnamese syllable ends like that.
     """
     found: list[str] = []
+    if word in _NO_FORMS:
+        return ()
     if word.startswith("un") and word.endswith("ed"):
         # "Unverified" is said of what "verified" names; that it is denied, the cues tell.
         found += [word[2:], *_stems(word[2:])]

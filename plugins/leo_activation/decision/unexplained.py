@@ -137,6 +137,8 @@ class Audience:
             return False
         if self._has_strange_place(low, high):
             return True
+        if not reading.says(_HEADS, low, high) and self._names_message(low, high):
+            return False
         if any(item.first <= high and low <= item.last for item in self._conditions):
             return False
         return bool(self._left_over(low, high))
@@ -166,11 +168,25 @@ class Audience:
         for words in (_HEADS, _EVERYONE, f"{_HARMLESS}|{_TURNS}"):
             text = re.sub(rf"\b(?:{words})\b", " ", text)
         repeated, told = self._repeated(low, high), self._told()
+        idle = re.compile(rf"\b(?:{_HARMLESS}|{_TURNS})\b")
         return [
             word for word in (*phrases, *re.findall(r"\w+", text))
-            if not set(word.split()) <= repeated
+            if not set(idle.sub(" ", word).split() or word.split()) <= repeated
             and not told & {item.name for item in features(words_of(word))}
         ]  # fmt: skip
+
+    def _names_message(self, low: int, high: int) -> bool:
+        """Tell whether all words of a clause are those of a message: "ghi chú … thì gửi …"."""
+        reading = self.sentence.reading
+        best = {next(iter(item.templates)) for item in self._messages if item.templates}
+        labels = [item.label for item in self.sentence.catalogue.templates
+                  if item.template_id in best]  # fmt: skip
+        told = {item.name.removeprefix("~") for label in labels
+                for item in features(words_of(label))}  # fmt: skip
+        said = [item for item in reading.inside(low, high) if item.name[0] != "~"]
+        covered = {index for item in said if item.name in told
+                   for index in range(item.first, item.last + 1)}  # fmt: skip
+        return bool(said) and all({item.first, item.last} <= covered for item in said)
 
     def _told(self) -> set[str]:
         """Return what the attributes of all conditions mean."""
