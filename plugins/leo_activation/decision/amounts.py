@@ -250,7 +250,7 @@ class AmountReader:
         if self._is_range(index, index + 1):
             return {"gte": 1.0}
         if index and self._is_range(index - 1, index):
-            below = self.sentence.reading.says(r"duoi|under|below|less than", max(0, first - 1), first)
+            below = self.sentence.reading.says(r"duoi|under|below|less than", first - 2, first)
             return {"lt" if below else "lte": 1.0}
         lowest = max(0, first - 5, self.sentence.quantities[index - 1][2] + 1 if index else 0)
         # The comparison nearest to the amount, and of two at one place the longer.
@@ -298,8 +298,11 @@ class AmountReader:
         ]
         low, high = self._window(first, last)
         heads = [place for place in self.sentence.reading.find(_SUBJECT, low, high)]
-        said = [item for item in self.sentence.reading.inside(low, high)
-                if not any(one <= item.first and item.last <= two for one, two in heads)]
+        said = [
+            item
+            for item in self.sentence.reading.inside(low, high)
+            if not any(one <= item.first and item.last <= two for one, two in heads)
+        ]
         scores = index_of({item.name: item.label for item in numbers}).scores(said)
         unit = {
             item.name.removeprefix("~") for item in self.sentence.reading.inside(last + 1, last + 2)
@@ -315,8 +318,9 @@ class AmountReader:
             bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
             is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
             bonus += 0.6 if is_head else 0.0
-            bonus += 0.3 * (self._is_own_unit(item, quantity, last) + self._is_lapse(item, quantity,
-                                                                                     low, high))
+            bonus += 0.3 * (
+                self._is_own_unit(item, quantity, last) + self._is_lapse(item, quantity, low, high)
+            )
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )

@@ -6,6 +6,7 @@ off from it by a sign or by "so", restricts nothing, however many words and numb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from leo_activation.decision.lexicon import cue
@@ -22,6 +23,11 @@ _EVERYBODY = r"ai cung|moi nguoi|people|everyone|everybody|we|i|my|our"
 _ENDS = (
     r"[.;:!?]|, (?:so|nen|thoi|but|anyway|nhung|nho|vi vay|vay nen|do do|therefore|hence|thus)|"
     r"nen|con viec(?: chinh)?|thoi thi"
+)
+# Who writes, and whom they work with, is no audience: "we …", "my cousin …", "Anh Hùng …".
+_OF_WRITERS = re.compile(
+    r"(?i:we|i|my|our|it['’]s|sếp|sep|bên mình|ben minh|team mình|team minh|đợt này|dot nay)\b"
+    r"|(?i:anh|chị|ông|bà|thầy|cô|bác|mr|mrs|ms|chi|ong|ba|thay|co|bac)\.? [A-ZĐ][^\W\d_]+"
 )
 # The words that say who is meant stand among the first so many of a clause.
 _NEAR = 3
@@ -54,6 +60,8 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
         return False
     if any(low <= first <= high for _, first, _ in sentence.channel_mentions):
         return False
+    if _OF_WRITERS.match(reading.sentence[reading.words[low].start :]):
+        return True
     if any(low <= item.first <= high and _restricts(item) for item in conditions):
         return False
     near = min(high, low + _NEAR - 1)

@@ -12,8 +12,8 @@ from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
 from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
-from leo_activation.decision.reading import Mention
 from leo_activation.decision.quantities import fold
+from leo_activation.decision.reading import Mention
 from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
 # Scores from here on are of names said word by word.
@@ -255,7 +255,7 @@ class ConditionReader:
     def _opposites(self, attribute: Attribute) -> list[Condition]:
         """Return where a yes-or-no attribute is denied by the opposite word: "hết hạn"."""
         label = fold(attribute.label) or " ".join(word.text for word in name_words(attribute.name))
-        found = []
+        found: list[Condition] = []
         for one, other in _OPPOSITES:
             if not re.search(rf"\b{one}\b", label):
                 continue
@@ -381,9 +381,7 @@ class ConditionReader:
         crossed = re.search(rf"\b(?:{verbs})\b|[;:.\d]", between)
         plain = len(between.split()) <= 6 and crossed is None
         # Nobody has two values of one text, so they are alternatives however they are joined.
-        joined = attribute.type == "text" or re.search(
-            rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between
-        )
+        joined = attribute.type == "text" or re.search(rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between)
         both = (
             self.sentence.reading.says(r"vua|dong thoi|both", max(0, one.first - 3), other.first)
             and attribute.type == "set"

@@ -70,8 +70,7 @@ class MessageReader:
     def is_unknown(self) -> bool:
         """Tell whether a message is named by words of which no template has any."""
         return any(
-            max(item.templates.values(), default=0.0) < _KNOWN
-            and len(self._topic(item)) >= _TOPIC
+            max(item.templates.values(), default=0.0) < _KNOWN and len(self._topic(item)) >= _TOPIC
             for item in self.messages
         )
 

@@ -210,9 +210,19 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
     number, after = _number(tokens, index)
     if number is None:
         return None, index + 1
-    spelled = not word[0].isdecimal()
     number, after = _with_half(tokens, after, number)
-    unit = _unit(tokens, after)
+    return _measured(tokens, index, number, after)
+
+
+def _measured(
+    tokens: list[tuple[str, int]], index: int, number: float, after: int
+) -> tuple[Quantity | None, int]:
+    """Read what a number counts.
+
+    :param number: that begins at ``index`` and ends before ``after``.
+    """
+    (word, start), unit = tokens[index], _unit(tokens, after)
+    spelled = not word[0].isdecimal()
     if unit == "m" and _unit(tokens, after + 1) in {"2", "3"}:
         return Quantity("plain", number, start, f"m{tokens[after + 1][0]}"), after + 2
     if unit in _MULTIPLIERS and _is_scale(tokens, after, spelled=spelled):
@@ -224,10 +234,9 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return None, after + 1
     if unit in _CURRENCY and not spelled:
         return Quantity("money", round(number), start), after + 1
-    if spelled and after == index + 1 and unit and tokens[after][1] > start + len(word) + 1:
-        # What stands after a comma is not what is counted.
-        unit = ""
-    if spelled and after == index + 1 and not _is_number(tokens, index, unit):
+    # What stands after a comma is not what is counted.
+    near = unit if unit and tokens[after][1] <= start + len(word) + 1 else ""
+    if spelled and after == index + 1 and not _is_number(tokens, index, near):
         return None, index + 1
     return Quantity("plain", number, start, unit), after
 

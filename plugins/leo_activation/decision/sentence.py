@@ -57,9 +57,7 @@ class Sentence:
         self.reading = Reading(text)
         self.quantities = self._said_once([self._placed(item) for item in find_quantities(text)])
 
-    def _said_once(
-        self, found: list[tuple[Quantity, int, int]]
-    ) -> list[tuple[Quantity, int, int]]:
+    def _said_once(self, found: list[tuple[Quantity, int, int]]) -> list[tuple[Quantity, int, int]]:
         """Return the amounts without those that only repeat in brackets: "hôm sau (24 tiếng)"."""
         kept: list[tuple[Quantity, int, int]] = []
         for item in found:
