@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -29,6 +30,8 @@ _KNOWN, _TOPIC = 0.3, 2
 _SAYS_NOTHING = "|".join(
     (cue("heads"), cue("harmless"), cue("sends"), cue("everyone"), cue("any_message"), _AGAIN)
 )
+# So much of a name is all of it; so many words stand between a wait and what comes after.
+_WHOLE, _CLOSE = 0.6, 3
 # What two neighbouring words of a label count.
 _PAIR = 0.4
 _HINTED = 0.2
@@ -58,14 +61,16 @@ class MessageReader:
                 return several
             return self._unchannelled(0, len(self.sentence.reading.words) - 1)
         found: list[Message] = []
+        cut: list[tuple[int, int]] = []
         cuts = self._cuts([(first, last) for _, first, last in usable])
         for (name, first, last), (low, high) in zip(usable, cuts, strict=True):
             if found and found[-1].channels == (name,) and self._is_same(found[-1].last, first):
                 # "Gửi Telegram mẫu tin Telegram …" is one message.
-                low = min(low, found.pop().first)
+                low = min(low, found.pop().first, cut.pop()[0])
+            cut.append((low, high))
             before = found[-1] if found else None
             found.append(Message(first, last, (name,), self._templates(low, high, name, before)))
-        return self._with_silent(found, cuts)
+        return self._with_silent(found, cut)
 
     def is_unknown(self) -> bool:
         """Tell whether a message is named by words of which no template has any."""
@@ -128,9 +133,41 @@ class MessageReader:
                          self.sentence.reading.find(r"[,;:.]", 0, item.first - 1))])  # fmt: skip
             verb = self.sentence.reading.says(_ASKS_TO_SEND, start, item.last)
             begins = self.sentence.reading.says(_ELSE, max(0, item.first - 4), item.first - 1)
-            if (verb or begins) and not self._said_by_condition(item):
+            if self._said_by_condition(item):
+                continue
+            if verb or begins:
                 extra += self._unchannelled(item.first, item.last)
-        return sorted([*found, *extra], key=lambda message: message.first)
+            elif (before := self._before_wait(found, item)) is not None:
+                ranked = self._templates(item.first, item.last, before.channels[0])
+                extra.append(Message(item.first, item.last, before.channels[:1], ranked))
+        kept = [self._without(one, cut, extra) for one, cut in zip(found, cuts, strict=True)]
+        return sorted([*kept, *extra], key=lambda message: message.first)
+
+    def _without(self, message: Message, cut: tuple[int, int], extra: Sequence[Message]) -> Message:
+        """Return a message whose words end where one without a channel is named."""
+        low, high = cut
+        later = [one.first for one in extra if message.last < one.first <= high]
+        scores = self._scores(low, min(later) - 1, message.channels[0]) if later else {}
+        if max(scores.values(), default=0.0) < _NAMED:
+            return message
+        return replace(message, templates=dict(sorted(scores.items(), key=lambda pair: -pair[1])))
+
+    def _before_wait(self, found: Sequence[Message], item: Mention) -> Message | None:
+        """Return the message before a wait after which another one is only named.
+
+        "Email the intro and, 6 days later, the monthly package": both go over one channel.
+        """
+        before = [one for one in found if one.last < item.first]
+        waits = [one for one in self.sentence.pauses if one.last < item.first]
+        if not before or not waits or waits[-1].first < before[-1].last:
+            return None
+        if any(one.first > item.last for one in found):
+            # "…, and a week later the invitation, also by email" has a channel of its own.
+            return None
+        gap = self.sentence.reading.text_of(waits[-1].last + 1, item.first - 1)
+        template = self.sentence.catalogue.template(item.best)
+        fits = template is not None and before[-1].channels[0] in template.channels
+        return before[-1] if fits and len(gap.split()) <= _CLOSE else None
 
     def _said_by_condition(self, item: Mention) -> bool:
         return any(one.first <= item.last and item.first <= one.last for one in self._conditions)
@@ -252,6 +289,17 @@ class MessageReader:
             and self.sentence.reading.text_of(place[0] - 1, place[0]) not in ("lau roi", "xong roi")
         ]  # fmt: skip
 
+    def _last_end(self, low: int, places: Sequence[tuple[int, int]]) -> int:
+        """Return where the last message with a channel ends: before one that only has a name."""
+        last = len(self.sentence.reading.words) - 1
+        named = [item for item in self.sentence.template_mentions if item.share >= _WHOLE]
+        for first, _ in self._breaks(r"[.;]|otherwise|else|con lai|nguoc lai", low, last):
+            after = any(item.first > first for item in named)
+            before = any(low <= item.first and item.last < first for item in named)
+            if after and before and all(end < first for _, end in places):
+                return first - 1
+        return last
+
     def _cuts(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return for each channel the words of its message."""
         bounds = [0]
@@ -260,7 +308,7 @@ class MessageReader:
                 r"va|and|thi|con|lan|plus|if|nhung|but", end + 1, start - 1
             )
             bounds.append(chosen[0][1] + 1 if chosen else end + 1)
-        ends = [bound - 1 for bound in bounds[1:]] + [len(self.sentence.reading.words) - 1]
+        ends = [bound - 1 for bound in bounds[1:]] + [self._last_end(bounds[-1], places[-1:])]
         cuts = list(zip(bounds, ends, strict=True))[: len(places)]
         for index, ((_, end), (start, _)) in enumerate(zip(places, places[1:], strict=False)):
             between = self.sentence.reading.text_of(end + 1, start - 1)

@@ -112,7 +112,7 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
             lost = {word.text for index, word in enumerate(words) if index not in known} & telling
             if plain and words is not own and lost and called >= set(plain):
                 # In "co_tu_ruou" only the label's accents tell that a word is none of everyday.
-                made.append(Variant(name, plain, ()))
+                made.append(Variant(name, plain, (), tuple(word.typed for word in words)))
             elif plain:
                 typed = tuple(word.typed for word in words if word.text[0].isalnum())
                 units = units_of(found)

@@ -224,6 +224,8 @@ class Sentence:
         if not near and not follows:
             return None
         word = self.reading.text_of(*near[-1]) if near else ""
+        if word == "in" and not follows and self._is_counted_over(quantity):
+            return None
         compared = self.reading.says(_COMPARES, max(0, first - 2), first - 1)
         since = [
             high + 1
@@ -241,6 +243,14 @@ class Sentence:
         if self.reading.says(_SINCE_THEN, last + 1, last + 3) and not near:
             return None
         return Pause(first, last, int(quantity.value), is_after=bool(near) and not follows)
+
+    def _is_counted_over(self, quantity: Quantity) -> bool:
+        """Tell whether an attribute counts over just that time: "20 trades in 30 days"."""
+        return any(
+            re.search(rf"(?<!\d){int(quantity.value // size)}(?!\d)", plain_label(item))
+            for item in self.catalogue.attributes if item.type == "number"
+            for size in (1_440, 43_200)
+        )  # fmt: skip
 
     def _is_short_wait(self, quantity: Quantity, first: int, last: int) -> bool:
         """Tell whether to wait, though the words stand apart: "hold it back 6 hours"."""

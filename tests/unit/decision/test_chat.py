@@ -228,3 +228,33 @@ def test_cho_em_at_the_end_asks_a_favour_and_names_no_reader() -> None:
 
 def test_what_a_message_is_good_for_restricts_nobody() -> None:
     assert asked("Bạn đọc nhí thì gửi email nhắc hạn trả sách cho phụ huynh yên tâm")
+
+
+def test_a_message_named_after_a_wait_goes_over_the_channel_before() -> None:
+    plan = drafted(
+        "Bạn đọc mới thì email nhắc hạn trả sách và, 6 ngày sau, thư mời vào câu lạc bộ đọc sách"
+    )
+    assert plan[1:] == [("email", "due_soon"), (8640,), ("email", "reading_club")]
+
+
+def test_a_message_without_a_channel_after_otherwise_takes_nothing_from_the_first() -> None:
+    plan = drafted(
+        "Ghé dưới 2 lần: mời vào câu lạc bộ đọc sách qua Zalo. Còn lại gửi nhắc hạn trả sách"
+    )
+    assert [step for step in plan if len(step) == 2] == [
+        ("zalo", "reading_club"), ("email", "due_soon"),
+    ]  # fmt: skip
+
+
+def test_a_time_over_which_an_attribute_counts_is_no_wait() -> None:
+    spec = ToolSpec(
+        parse_catalogue(
+            {
+                "templates": [{"template_id": "tips", "channel": "push", "description": "Tips"}],
+                "attributes": [{"name": "loans_30d", "type": "number", "unit": "count",
+                                "label": "loans in the last 30 days"}],
+            }
+        )
+    )  # fmt: skip
+    steps = Drafter(spec, "Readers with more than 20 loans in 30 days: tips by push").steps
+    assert [type(step) for step in steps] == [Condition, Message]
