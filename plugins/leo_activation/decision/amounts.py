@@ -45,6 +45,12 @@ _YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
+# Who has the amount: that is no word of what is counted.
+_SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
+_LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
+_NOT_DONE = r"chua|khong|ko|haven t|hasn t|didn t|not|never|no|without|since|inactive|idle|vang"
+# What happens some "times" is none of these.
+_NEVER_TIMES = ("days", "years", "vnd")
 # How much of a name "never" has to be said about.
 _TOLD = 0.5
 _EACH = r"mot|moi|hang|a|an|per|each|every|trong|/"
@@ -123,6 +129,8 @@ class AmountReader:
     def _is_in_template(self, first: int, last: int) -> bool:
         """Tell whether an amount is one that a template's own words hold: "phiếu 50k"."""
         value = next(one.value for one, low, _ in self.sentence.quantities if low == first)
+        if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
+            return False
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
         around = {item.name for item in near if not first <= item.first <= last}
         for item in self.sentence.catalogue.templates:
@@ -137,7 +145,8 @@ class AmountReader:
     def _is_period(self, index: int) -> bool:
         """Tell whether a duration only says within which time something is counted."""
         quantity, first, last = self.sentence.quantities[index]
-        if quantity.kind != "duration":
+        is_range = self._is_range(index, index + 1) or (index and self._is_range(index - 1, index))
+        if quantity.kind != "duration" or is_range:
             return False
         reading = self.sentence.reading
         others = [
@@ -155,8 +164,9 @@ class AmountReader:
         if quantity.value in _ONE_OF_THEM and any(high + 1 == first for _, _, high in others):
             return True
         counted = any(
-            re.search(rf"(?<!\d){int(quantity.value // 1_440)}(?!\d)", plain_label(item))
+            re.search(rf"(?<!\d){int(quantity.value // size)}(?!\d)", plain_label(item))
             for item in self.sentence.catalogue.attributes if item.type == "number"
+            for size in (1_440, 43_200)
         )  # fmt: skip
         compared = reading.says(_COMPARED_AT, max(0, first - 3), first - 1)
         return (ends or led or counted) and not compared
@@ -176,6 +186,8 @@ class AmountReader:
         attribute = self.sentence.catalogue.attribute(before.key[0])
         same = quantity.kind in (amount.kind, "plain") or self._is_range(index - 1, index)
         if attribute is None or not same or amount_of(attribute, quantity) is None:
+            return None
+        if quantity.after in ("lan", "times", "luot") and attribute.unit != "count":
             return None
         if self.sentence.reading.says(r"tuoi|years? old|aged", first, first + 2):
             return None
@@ -238,7 +250,8 @@ class AmountReader:
         if self._is_range(index, index + 1):
             return {"gte": 1.0}
         if index and self._is_range(index - 1, index):
-            return {"lte": 1.0}
+            below = self.sentence.reading.says(r"duoi|under|below|less than", first - 2, first)
+            return {"lt" if below else "lte": 1.0}
         lowest = max(0, first - 5, self.sentence.quantities[index - 1][2] + 1 if index else 0)
         # The comparison nearest to the amount, and of two at one place the longer.
         found = {
@@ -284,7 +297,12 @@ class AmountReader:
             item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
         ]
         low, high = self._window(first, last)
-        said = self.sentence.reading.inside(low, high)
+        heads = [place for place in self.sentence.reading.find(_SUBJECT, low, high)]
+        said = [
+            item
+            for item in self.sentence.reading.inside(low, high)
+            if not any(one <= item.first and item.last <= two for one, two in heads)
+        ]
         scores = index_of({item.name: item.label for item in numbers}).scores(said)
         unit = {
             item.name.removeprefix("~") for item in self.sentence.reading.inside(last + 1, last + 2)
@@ -295,9 +313,14 @@ class AmountReader:
                 continue
             score = scores.get(item.name, (0.0, 0.0))[0]
             counts = self.sentence.reading.says(r"lan|times?|luot", last + 1, last + 1)
+            if counts and item.unit in _NEVER_TIMES:
+                continue
             bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
             is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
             bonus += 0.6 if is_head else 0.0
+            bonus += 0.3 * (
+                self._is_own_unit(item, quantity, last) + self._is_lapse(item, quantity, low, high)
+            )
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
@@ -311,12 +334,31 @@ class AmountReader:
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
+    def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
+        """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
+        if quantity.kind == "duration" and item.unit == "any":
+            said = self.sentence.reading.text_of(last, last)
+            minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
+            return minutes == [_counted_in(item)]
+        return bool(re.fullmatch(r"m\d", quantity.after)) and quantity.after in plain_label(item)
+
+    def _is_lapse(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:
+        """Tell whether an attribute counts since when something was not done, as the words do."""
+        return (
+            quantity.kind == "duration"
+            and re.search(rf"\b(?:{_LAPSES})\b", plain_label(item)) is not None
+            and self.sentence.reading.says(_NOT_DONE, low, high)
+        )
+
     def _is_of_money(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount of money cannot be a number of things: "300k" is no visit."""
         if quantity.kind != "money" or item.unit == "vnd":
             return False
         following = self.sentence.reading.words[last + 1 : last + 2]
-        counted = any(word.text in _heads(item) for word in following)
+        unit = self.sentence.reading.inside(last + 1, last + 2)
+        counted = any(word.text in _heads(item) for word in following) or bool(
+            meanings_of(item) & {one.name for one in unit if one.name[0] == "#"}
+        )
         return not counted and any(one.unit == "vnd" for one in self.sentence.catalogue.attributes)
 
     def _shared_unit(self, last: int) -> set[str]:
@@ -352,7 +394,7 @@ class AmountReader:
     def _window(self, first: int, last: int) -> tuple[int, int]:
         """Return the words around an amount that can say what is counted."""
         stops = (
-            rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho (?=khach|ai|nhung|nguoi)"
+            rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho(?= (?:khach|ai|nhung|nguoi)\b)"
             r"|gui|nhan|send|then|to|gets?|receives?|should|who|except|unless|but|tru|nhung"
         )
         others = [
@@ -499,7 +541,7 @@ def amount_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
             return None
         return value if attribute.unit in ("vnd", "any") or value < 1_000_000 else None
     if attribute.unit == "vnd":
-        return value if value >= 1_000 else None
+        return value if value >= 1_000 or value == 0 else None
     return value
 
 

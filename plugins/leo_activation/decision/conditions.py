@@ -9,9 +9,10 @@ from functools import cached_property
 
 from leo_activation.decision.amounts import AmountReader
 from leo_activation.decision.catalogue import Attribute
-from leo_activation.decision.lexicon import cue, features, name_words, words_of
+from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
 from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
+from leo_activation.decision.quantities import fold
 from leo_activation.decision.reading import Mention
 from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
@@ -19,6 +20,11 @@ from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, pla
 _LITERAL = 4.0
 # The share of its words that names a yes-or-no attribute, and after "có" or "need".
 _MOST, _HALF = 0.6, 0.45
+# The share of it that has to be said where one word is exchanged for its opposite.
+_SURE = 0.75
+_OPPOSITES = [
+    pair for one, other in cues_document()["opposites"] for pair in ((one, other), (other, one))
+]
 # So many words around a number belong to it.
 _NEAR = 6
 _NOT_NEAR = cue("not_near")
@@ -32,6 +38,8 @@ _AUDIENCE_LEAD = cue("audience_lead")
 _PEOPLE_LEAD = cue("people_lead")
 _ZONE_OPENS = cue("zone_opens")
 _ZONE_ENDS = cue("zone_ends")
+_SUBSCRIBERS = r"subscribers?|users?|members?|customers?|clients?|owners?|holders?|accounts?"
+_NOT_INSIDE = r"khong(?: phai)?|chua|ko|not|never"
 _FOLLOWS_GROUP = (
     r"customers?|members?|users?|clients?|guests?|people|shoppers|patients?|students?|holders?|"
     r"segment|group|folks|passengers?|buyers?|owners?|subscribers?|thi|who|whose|lovers?|fans?|"
@@ -57,7 +65,7 @@ class ConditionReader:
     @cached_property
     def conditions(self) -> list[Condition]:
         """Return the restrictions, in the sentence's order."""
-        found = [
+        found: list[Condition] = [
             *self._named_conditions(),
             *self._yes_no(),
             *self._numbers.amounts(),
@@ -103,11 +111,19 @@ class ConditionReader:
             if self.sentence.names_channel(attribute, item) or self.sentence.is_in_channel(item):
                 continue
             operator = "contains" if attribute.type == "set" else "eq"
-            if self.sentence.is_excepted(item.first, item.last):
+            if self.sentence.is_excepted(item.first, item.last) or self._is_denied_within(item):
                 operator = NEGATED[operator]
             yield Condition(
                 item.first, item.last, {attribute.name: 1.0}, {operator: 1.0}, dict(item.names)
             )
+
+    def _is_denied_within(self, item: Mention) -> bool:
+        """Tell whether "not" stands inside of some words and not in the name: "shop không lớn"."""
+        denied = self.sentence.reading.says(_NOT_INSIDE, item.first + 1, item.last - 1)
+        names = {value.name: value.label or value.name
+                 for attribute in self.sentence.catalogue.attributes
+                 for value in attribute.values}  # fmt: skip
+        return denied and not re.search(rf"\b(?:{_NOT_INSIDE})\b", fold(names.get(item.best, "")))
 
     def _is_counted(self, item: Condition, found: Sequence[Condition]) -> bool:
         """Tell whether the words of a group only say what a number counts: "chạy trên 5.000 km"."""
@@ -216,7 +232,11 @@ class ConditionReader:
         for attribute in self.sentence.catalogue.attributes:
             if attribute.type != "boolean":
                 continue
+            opposite = self._opposites(attribute)
+            yield from opposite
             for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
+                if any(item.first <= one.last and one.first <= item.last for one in opposite):
+                    continue
                 led = self.sentence.reading.says(_HAVING, item.first - 1, item.first)
                 enough = _HALF if led and not self._is_in_zone(item) else _MOST
                 if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
@@ -232,6 +252,27 @@ class ConditionReader:
                     item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0}, {value: 1.0}
                 )
 
+    def _opposites(self, attribute: Attribute) -> list[Condition]:
+        """Return where a yes-or-no attribute is denied by the opposite word: "hết hạn"."""
+        label = fold(attribute.label) or " ".join(word.text for word in name_words(attribute.name))
+        found: list[Condition] = []
+        for one, other in _OPPOSITES:
+            if not re.search(rf"\b{one}\b", label):
+                continue
+            said = re.sub(rf"\b{one}\b", other, label)
+            for item in self.sentence.reading.mentions({"": said}):
+                told = any(item.first <= before.last and before.first <= item.last
+                           for before in found)  # fmt: skip
+                opposed = self.sentence.reading.says(other, item.first, item.last)
+                if told or not opposed or item.share < _SURE:
+                    continue
+                excepted = self.sentence.is_left_out(item.first, item.last)
+                found.append(
+                    Condition(item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0},
+                              {"true" if excepted else "false": 1.0})
+                )  # fmt: skip
+        return found
+
     def _is_taken(self, item: Mention) -> bool:
         """Tell whether words already name a value, or belong to a template alone."""
         if any(item.overlaps(other) and not self._is_said_of_fact(other)
@@ -243,7 +284,7 @@ class ConditionReader:
             _HAVING,
             max(0, item.first - 2), item.first,
         )  # fmt: skip
-        if marked:
+        if marked or self._leads(item):
             return False
         if self._is_in_some_template(item) and self._is_in_zone(item):
             return True
@@ -255,6 +296,16 @@ class ConditionReader:
         return not alone and not self.sentence.reading.says(
             _MARKERS, max(0, item.first - 3), item.first - 1
         )
+
+    def _leads(self, item: Mention) -> bool:
+        """Tell whether words stand right before "thì": they say who, not what."""
+        places = self.sentence.reading.find(r"(?:roi |xong )?(?:thi|:)", item.last + 1,
+                                            item.last + 2)  # fmt: skip
+        reading = self.sentence.reading
+        receives = reading.says(r"to|for|cho|toi", item.first - 1, item.first - 1) and reading.says(
+            _SUBSCRIBERS, item.last, item.last + 1
+        )
+        return receives or any(first == item.last + 1 for first, _ in places)
 
     def _known(self, found: Sequence[Condition]) -> Iterator[Condition]:
         """Yield the attributes of which the sentence asks whether they are known."""
@@ -329,9 +380,10 @@ class ConditionReader:
         verbs = rf"gui|nhan|send|thi|nhung|ma|but|con|neu|if|gets?|dong thoi|kiem|{CHANNEL}"
         crossed = re.search(rf"\b(?:{verbs})\b|[;:.\d]", between)
         plain = len(between.split()) <= 6 and crossed is None
-        joined = re.search(rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between)
+        # Nobody has two values of one text, so they are alternatives however they are joined.
+        joined = attribute.type == "text" or re.search(rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between)
         both = (
             self.sentence.reading.says(r"vua|dong thoi|both", max(0, one.first - 3), other.first)
             and attribute.type == "set"
         )
-        return plain and joined is not None and not both
+        return plain and bool(joined) and not both

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
+from leo_activation.decision.background import background_end
 from leo_activation.decision.conditions import ConditionReader
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.messages import MessageReader
@@ -70,6 +71,15 @@ def _names(spec: ToolSpec) -> set[str]:
     return values | templates | {item.name for item in catalogue.attributes}
 
 
+def _negated(item: Condition) -> Condition:
+    """Return the condition of all for whom another one does not hold."""
+    value = item.key[1]
+    if value in ("true", "false"):
+        return replace(item, values={"false" if value == "true" else "true": 1.0})
+    return replace(item, operators={NEGATED.get(name, name): weight
+                                    for name, weight in item.operators.items()})  # fmt: skip
+
+
 class Drafter:
     """Reads one sentence against one catalogue.
 
@@ -85,6 +95,11 @@ class Drafter:
         self.sentence = Sentence(spec, text)
         self.conditions = ConditionReader(self.sentence).conditions
         self.messages = MessageReader(self.sentence, self.conditions).messages
+        self._told = background_end(self.sentence, self.conditions, self.messages)
+        asked = [item for item in self.conditions if item.first > self._told]
+        if len(asked) < len(self.conditions):
+            self.conditions = asked
+            self.messages = MessageReader(self.sentence, asked).messages
         near = Audience(self.sentence, self.conditions, self.messages).nearest()
         if near:
             found = [*self.conditions, *near]
@@ -94,14 +109,27 @@ class Drafter:
     @cached_property
     def branches(self) -> list[Branch]:
         """Return who gets what, in order."""
-        return [item for item in self._grouped() if item.sends or item.is_silent]
+        found = [item for item in self._grouped() if item.sends or item.is_silent]
+        return [one for item in found for one in self._alternatives(item)]
+
+    def _alternatives(self, branch: Branch) -> list[Branch]:
+        """Return a branch for each of two conditions of which one is enough."""
+        if len(branch.conditions) != 2 or branch.is_silent:
+            return [branch]
+        one, other = branch.conditions
+        between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
+        either = re.match(r"(?:hoac(?: la)?|or)\b", between)
+        if not either or one.key[0] == other.key[0]:
+            return [branch]
+        return [replace(branch, conditions=[item]) for item in branch.conditions]
 
     def _events(self) -> list[tuple[int, str, Step | None]]:
         events: list[tuple[int, str, Step | None]] = [
             (item.first, "condition", item) for item in self.conditions
         ]
         events += [(item.first, "message", item) for item in self.messages]
-        events += [(item.first, "pause", item) for item in self.sentence.pauses]
+        pauses = [item for item in self.sentence.pauses if item.first > self._told]
+        events += [(item.first, "pause", item) for item in pauses]
         events += [(self._rest_begins(first), "else", None) for first, _ in self.sentence.elses]
         events += [(first, "else", None) for first in self._turns()]
         silent = self.sentence.reading.find(_SILENT)
@@ -170,11 +198,11 @@ class Drafter:
         """Return the branches that conditions, waits and messages form in their order."""
         branches: list[Branch] = [Branch()]
         leads: str | None = None
-        for _, kind, item in self._events():
+        for at, kind, item in self._events():
             now = branches[-1]
             match item:
                 case None:
-                    self._turn(branches, kind)
+                    self._turn(branches, kind, at)
                 case Condition():
                     leads = leads or ("message" if now.sends else "condition")
                     self._restrict(branches, item, leads)
@@ -184,9 +212,11 @@ class Drafter:
                     now.actions.append(item)
         return self._with_late_pauses(branches)
 
-    @staticmethod
-    def _turn(branches: list[Branch], kind: str) -> None:
-        """Take in "còn lại" or "thì thôi"."""
+    def _turn(self, branches: list[Branch], kind: str, at: int) -> None:
+        """Take in "còn lại" or "thì thôi".
+
+        :param at: where it stands.
+        """
         now = branches[-1]
         if kind == "else":
             if now.sends or now.is_silent:
@@ -195,6 +225,14 @@ class Drafter:
             branches[-1] = Branch()
         elif not now.sends and now.conditions:
             now.is_silent = True
+        elif now.sends:
+            # "…, nhưng ai từng khiếu nại thì đừng gửi" takes some of them out again.
+            sent = max(item.last for item in now.actions)
+            breaks = self.sentence.reading.find(r"[,;.]|nhung|but", sent + 1, max(sent + 1, at))
+            start = breaks[-1][1] if breaks else len(self.sentence.reading.words)
+            now.conditions = [
+                _negated(item) if item.first > start else item for item in now.conditions
+            ]
 
     def _restrict(self, branches: list[Branch], item: Condition, leads: str) -> None:
         """Take in a condition.
@@ -288,6 +326,8 @@ class Drafter:
         refused = self._is_asked() or self._is_for_others() or self._is_attack
         if refused or Audience(self.sentence, self.conditions, self.messages).is_unexplained():
             score -= _REFUSED
+        if MessageReader(self.sentence, self.conditions).is_unknown():
+            score -= _REFUSED
         return score - _FORBIDDEN * (self._is_chore() + self._stops_all())
 
     def _is_asked(self) -> bool:
@@ -311,11 +351,24 @@ class Drafter:
 
     def _is_for_others(self) -> bool:
         """Tell whether the message is for somebody who is no customer."""
-        if _PERSON.search(self.sentence.reading.sentence):
+        reading = self.sentence.reading
+        told = reading.words[self._told].end if self._told >= 0 else 0
+        if _PERSON.search(reading.sentence, told):
             return True
         return any(
             not any(item.first <= last and first < item.first + 1 for item in self.conditions)
-            for first, last in self.sentence.reading.find(_OTHERS)
+            for first, last in reading.find(_OTHERS, self._told + 1)
+            if not self._is_favour(first, last)
+        )
+
+    def _is_favour(self, first: int, last: int) -> bool:
+        """Tell whether "cho em" only asks to do it for the writer: "… thì gửi email cho em"."""
+        reading = self.sentence.reading
+        return (
+            last >= len(reading.words) - 2
+            and reading.says(r"cho (?:toi|minh|em|anh|chi)", first, last)
+            and any(item.first < first for item in self.conditions)
+            and reading.says(r"thi|:", self._told + 1, first)
         )
 
     def _begins(self) -> int:

@@ -22,6 +22,10 @@ LEXICON_FILE = "lexicon.v1.json"
 CUES_FILE = "cues.v1.json"
 _LONGEST = 4
 _SYLLABLE = 3
+# Words that only look like forms of others.
+_NO_FORMS = frozenset(
+    "news goods glasses always business class pass less does was his this".split()
+)
 # Shorter words may be Vietnamese ones that end like English forms.
 _ENGLISH = 5
 _TOKEN = re.compile(
@@ -63,6 +67,7 @@ _SHORT: dict[str, tuple[str, ...]] = {
     "tgian": ("thoi", "gian"), "thg": ("thang",), "ntin": ("nhan", "tin"),
     "bthg": ("binh", "thuong"), "sdung": ("su", "dung"), "ttoan": ("thanh", "toan"),
 }  # fmt: skip
+_AFTER_NAME = frozenset("thi , : . ; ) gui nhan o tren duoi hoac".split())
 _VIETNAMESE = frozenset("thi gui khach neu khong nhan duoc nha giup".split())
 # Words that every sentence has and that tell nothing apart.
 COMMON = frozenset(
@@ -73,6 +78,13 @@ COMMON = frozenset(
     "the a an of to for and or in on at by with via who that this these those is are be been has "
     "have had get gets it its their them they our we us you your please send sends sending message "
     "messages customer customers any anyone everyone all".split()
+)
+
+# Of those, the ones with accents: "từ" is "from", and "tủ" is not.
+_COMMON_SPELT = frozenset(
+    "khách hàng người nhóm những các một thư nhắn nhận gửi và của có được thì sẽ đã đang nào với "
+    "bằng từ đến trên dưới hơn ở tại ngoài vào để đề này đó mà nếu hoặc cũng cùng đều rất làm giúp "
+    "chị chỉ bạn bản tôi tới ạ ơi mọi cả thuộc dựa về mẫu nội thông điệp lời bức mấy nhà".split()
 )
 
 
@@ -123,7 +135,7 @@ def fold_name(name: str) -> str:
 
 
 # Raised with every change of the rules that read a sentence: memos and traces keep it.
-RULES_VERSION = "3"
+RULES_VERSION = "4"
 
 
 @cache
@@ -175,12 +187,14 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
     if not accented and any(word.text in _VIETNAMESE for word in words):
         # "The" is a card in Vietnamese, and an article only in English.
         plain = ["card" if word == "the" else word for word in plain]
+        plain = ["new" if word == "moi" and _ends_name(plain, at) else word
+                 for at, word in enumerate(plain)]  # fmt: skip
     found: list[Feature] = []
     at = 0
     while at < len(words):
         length, names = _longest(words, plain, at, accented=accented)
         found += [Feature(name, at, at + length - 1) for name in names]
-        if not names and plain[at] not in COMMON and plain[at][0].isalnum():
+        if not names and plain[at][0].isalnum() and not is_common(words[at], plain[at]):
             found.append(Feature(_root(plain[at]), at, at))
         if length > 1:
             # A phrase also means its parts where those are known words of their own.
@@ -188,6 +202,11 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
         at += length
     found += _pairs(plain, found)
     return found
+
+
+def _ends_name(plain: Sequence[str], at: int) -> bool:
+    """Tell whether "moi" stands after what it describes: "khach moi thi", not "moi khach"."""
+    return at > 0 and (at + 1 == len(plain) or plain[at + 1] in _AFTER_NAME)
 
 
 def _longest(
@@ -199,7 +218,7 @@ def _longest(
         names = phrases.get(tuple(word.text for word in words[at : at + length]))
         if names:
             return length, names
-    if plain[at] in COMMON:
+    if is_common(words[at], plain[at]):
         return 1, ()
     typed = words[at].typed
     spelt = phrases.get((typed,), ()) if typed != words[at].text else ()
@@ -207,6 +226,15 @@ def _longest(
         spelt = phrases.get((f"{words[at].text}'",), ())
     forms = (phrases.get(tuple(form.split()), ()) for form in (plain[at], *_stems(plain[at])))
     return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
+
+
+def is_common(word: Word, plain: str = "") -> bool:
+    """Tell whether every sentence has a word: "từ", or "tu" where accents are left out.
+
+    :param plain: what the word is taken for, where that is not its text.
+    """
+    meant = plain or _SPELT.get(word.typed, word.text)
+    return meant in COMMON and (word.typed == word.text or word.typed in _COMMON_SPELT)
 
 
 @cache
@@ -227,6 +255,11 @@ def _stems(word: str) -> tuple[str, ...]:
     No Vietnamese syllable ends like that.
     """
     found: list[str] = []
+    if word in _NO_FORMS:
+        return ()
+    if word.startswith("un") and word.endswith("ed"):
+        # "Unverified" is said of what "verified" names; that it is denied, the cues tell.
+        found += [word[2:], *_stems(word[2:])]
     for ending, others in (("ies", "y"), ("ied", "y"), ("es", ""), ("s", ""), ("ing", ""),
                            ("ed", ""), ("er", ""), ("ers", "")):  # fmt: skip
         stem = word.removesuffix(ending)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 
-from leo_activation.decision.lexicon import cue, words_of
+from leo_activation.decision.lexicon import COMMON, cue, words_of
 from leo_activation.decision.parts import Condition, Message
 from leo_activation.decision.reading import Index, Mention, index_of
 from leo_activation.decision.sentence import Sentence, meanings_of
@@ -21,9 +22,20 @@ _UNWANTED = cue("unwanted")
 # A template that scores less is not named by the words of its message.
 _NAMED = 0.3
 _SURELY = 0.8
+# From here on a message has a name of its own, though it says "again".
+_CLEAR = 1.2
+_AGAIN = cue("again")
+# Below this no template is named; so many words that say something name another message.
+_KNOWN, _TOPIC = 0.3, 2
+_SAYS_NOTHING = "|".join(
+    (cue("heads"), cue("harmless"), cue("sends"), cue("everyone"), cue("any_message"), _AGAIN)
+)
+# So much of a name is all of it; so many words stand between a wait and what comes after.
+_WHOLE, _CLOSE = 0.6, 3
 # What two neighbouring words of a label count.
 _PAIR = 0.4
 _HINTED = 0.2
+_SENDS = cue("sends")
 _PEOPLE = rf"{cue('heads')}|all|every|each|nhung|cac|nhom|tat ca"
 _AUDIENCE = r"to|for|cho|toi|den|if|neu|who|whose|unless|except|tru"
 
@@ -49,13 +61,43 @@ class MessageReader:
                 return several
             return self._unchannelled(0, len(self.sentence.reading.words) - 1)
         found: list[Message] = []
+        cut: list[tuple[int, int]] = []
         cuts = self._cuts([(first, last) for _, first, last in usable])
         for (name, first, last), (low, high) in zip(usable, cuts, strict=True):
             if found and found[-1].channels == (name,) and self._is_same(found[-1].last, first):
                 # "Gửi Telegram mẫu tin Telegram …" is one message.
-                low = min(low, found.pop().first)
-            found.append(Message(first, last, (name,), self._templates(low, high, name)))
-        return self._with_silent(found, cuts)
+                low = min(low, found.pop().first, cut.pop()[0])
+            cut.append((low, high))
+            before = found[-1] if found else None
+            found.append(Message(first, last, (name,), self._templates(low, high, name, before)))
+        return self._with_silent(found, cut)
+
+    def is_unknown(self) -> bool:
+        """Tell whether a message is named by words of which no template has any."""
+        return any(
+            max(item.templates.values(), default=0.0) < _KNOWN and len(self._topic(item)) >= _TOPIC
+            for item in self.messages
+        )
+
+    def _topic(self, message: Message) -> list[str]:
+        """Return the words around a channel that say what is to be sent."""
+        reading = self.sentence.reading
+        last = len(reading.words) - 1
+        ends = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", message.last + 1, last)
+        breaks = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", 0, message.first - 1)
+        low = max((high + 1 for _, high in breaks), default=0) if message.first else 0
+        verbs = reading.find(_SENDS, low, message.first)
+        low = verbs[-1][1] + 1 if verbs else message.first
+        high = min((first - 1 for first, _ in ends), default=last)
+        taken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
+        taken |= {i for item in self.sentence.pauses for i in range(item.first, item.last + 1)}
+        taken |= {i for _, one, two in self.sentence.channel_mentions for i in range(one, two + 1)}
+        taken |= {i for one, two in reading.find(_SAYS_NOTHING, low, high)
+                  for i in range(one, two + 1)}  # fmt: skip
+        return [
+            word.text for index, word in enumerate(reading.words[low : high + 1], low)
+            if index not in taken and word.text.isalpha() and word.text not in COMMON
+        ]  # fmt: skip
 
     def _wanted(self) -> list[tuple[str, int, int]]:
         """Return the channels asked for: "đừng push" asks for none where another one is."""
@@ -91,9 +133,41 @@ class MessageReader:
                          self.sentence.reading.find(r"[,;:.]", 0, item.first - 1))])  # fmt: skip
             verb = self.sentence.reading.says(_ASKS_TO_SEND, start, item.last)
             begins = self.sentence.reading.says(_ELSE, max(0, item.first - 4), item.first - 1)
-            if (verb or begins) and not self._said_by_condition(item):
+            if self._said_by_condition(item):
+                continue
+            if verb or begins:
                 extra += self._unchannelled(item.first, item.last)
-        return sorted([*found, *extra], key=lambda message: message.first)
+            elif (before := self._before_wait(found, item)) is not None:
+                ranked = self._templates(item.first, item.last, before.channels[0])
+                extra.append(Message(item.first, item.last, before.channels[:1], ranked))
+        kept = [self._without(one, cut, extra) for one, cut in zip(found, cuts, strict=True)]
+        return sorted([*kept, *extra], key=lambda message: message.first)
+
+    def _without(self, message: Message, cut: tuple[int, int], extra: Sequence[Message]) -> Message:
+        """Return a message whose words end where one without a channel is named."""
+        low, high = cut
+        later = [one.first for one in extra if message.last < one.first <= high]
+        scores = self._scores(low, min(later) - 1, message.channels[0]) if later else {}
+        if max(scores.values(), default=0.0) < _NAMED:
+            return message
+        return replace(message, templates=dict(sorted(scores.items(), key=lambda pair: -pair[1])))
+
+    def _before_wait(self, found: Sequence[Message], item: Mention) -> Message | None:
+        """Return the message before a wait after which another one is only named.
+
+        "Email the intro and, 6 days later, the monthly package": both go over one channel.
+        """
+        before = [one for one in found if one.last < item.first]
+        waits = [one for one in self.sentence.pauses if one.last < item.first]
+        if not before or not waits or waits[-1].first < before[-1].last:
+            return None
+        if any(one.first > item.last for one in found):
+            # "…, and a week later the invitation, also by email" has a channel of its own.
+            return None
+        gap = self.sentence.reading.text_of(waits[-1].last + 1, item.first - 1)
+        template = self.sentence.catalogue.template(item.best)
+        fits = template is not None and before[-1].channels[0] in template.channels
+        return before[-1] if fits and len(gap.split()) <= _CLOSE else None
 
     def _said_by_condition(self, item: Mention) -> bool:
         return any(one.first <= item.last and item.first <= one.last for one in self._conditions)
@@ -106,8 +180,28 @@ class MessageReader:
         channels = best.channels if best else ()
         return [Message(low, high, tuple(channels), ranked)]
 
-    def _templates(self, low: int, high: int, channel: str) -> dict[str, float]:
-        """Return the templates that some words name, on a channel."""
+    def _templates(
+        self, low: int, high: int, channel: str, before: Message | None = None
+    ) -> dict[str, float]:
+        """Return the templates that some words name, on a channel.
+
+        :param before: the message before this one; what names nothing else sends it once more.
+        """
+        scores = self._scores(low, high, channel)
+        again = self.sentence.reading.says(_AGAIN, low, high)
+        if before is not None and max(scores.values(), default=0.0) < (_CLEAR if again else _NAMED):
+            known = {item.template_id for item in self.sentence.catalogue.templates_for(channel)}
+            scores = {name: score for name, score in before.templates.items()
+                      if name in known} or scores  # fmt: skip
+        whole = len(self.sentence.reading.words) - 1
+        if max(scores.values(), default=0.0) < _NAMED and (low, high) != (0, whole):
+            # "…, đều là khuyến mãi son": what is said once goes for all messages.
+            everywhere = self._templates(0, whole, channel)
+            scores = {name: score / 2 for name, score in everywhere.items()}
+        return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+
+    def _scores(self, low: int, high: int, channel: str) -> dict[str, float]:
+        """Return how well the templates of a channel fit some words."""
         fitting = (
             self.sentence.catalogue.templates_for(channel)
             if channel
@@ -117,7 +211,7 @@ class MessageReader:
         names = {item.template_id: item.label for item in fitting}
         literal = [item for item in self.sentence.reading.mentions(names, literal=True)
                    if low <= item.first and item.last <= high]  # fmt: skip
-        asked, low = (low, high), self._message_begins(low, high, index)
+        low = self._message_begins(low, high, index)
         high = self._message_ends(low, high, index, channel)
         spoken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
         spoken |= self._counted(low, high)
@@ -132,12 +226,7 @@ class MessageReader:
                     scores[name] = scores.get(name, 0.0) + score / 2
         for name, share in self._pairs(names, low, high, spoken).items():
             scores[name] = scores.get(name, 0.0) + share
-        whole = len(self.sentence.reading.words) - 1
-        if max(scores.values(), default=0.0) < _NAMED and asked != (0, whole):
-            # "…, đều là khuyến mãi son": what is said once goes for all messages.
-            everywhere = self._templates(0, whole, channel)
-            scores = {name: score / 2 for name, score in everywhere.items()}
-        return dict(sorted(scores.items(), key=lambda pair: -pair[1]))
+        return scores
 
     def _message_begins(self, low: int, high: int, index: Index) -> int:
         """Return where what is sent begins: after "thì", where a template is named there."""
@@ -200,6 +289,17 @@ class MessageReader:
             and self.sentence.reading.text_of(place[0] - 1, place[0]) not in ("lau roi", "xong roi")
         ]  # fmt: skip
 
+    def _last_end(self, low: int, places: Sequence[tuple[int, int]]) -> int:
+        """Return where the last message with a channel ends: before one that only has a name."""
+        last = len(self.sentence.reading.words) - 1
+        named = [item for item in self.sentence.template_mentions if item.share >= _WHOLE]
+        for first, _ in self._breaks(r"[.;]|otherwise|else|con lai|nguoc lai", low, last):
+            after = any(item.first > first for item in named)
+            before = any(low <= item.first and item.last < first for item in named)
+            if after and before and all(end < first for _, end in places):
+                return first - 1
+        return last
+
     def _cuts(self, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return for each channel the words of its message."""
         bounds = [0]
@@ -208,7 +308,7 @@ class MessageReader:
                 r"va|and|thi|con|lan|plus|if|nhung|but", end + 1, start - 1
             )
             bounds.append(chosen[0][1] + 1 if chosen else end + 1)
-        ends = [bound - 1 for bound in bounds[1:]] + [len(self.sentence.reading.words) - 1]
+        ends = [bound - 1 for bound in bounds[1:]] + [self._last_end(bounds[-1], places[-1:])]
         cuts = list(zip(bounds, ends, strict=True))[: len(places)]
         for index, ((_, end), (start, _)) in enumerate(zip(places, places[1:], strict=False)):
             between = self.sentence.reading.text_of(end + 1, start - 1)

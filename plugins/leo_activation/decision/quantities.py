@@ -146,7 +146,8 @@ def find_quantities(text: str) -> list[Quantity]:
         quantity, index = _read(tokens, index)
         if quantity is not None and not _CODE.search(plain[: quantity.start]):
             last, at = tokens[index - 1]
-            unit = tokens[index - 1][0] if index - 1 > first else ""
+            units = [word for word, _ in tokens[first + 1 : index]]
+            unit = next((word for word in units if word in _MULTIPLIERS or word in _MINUTES), "")
             found.append(replace(quantity, value=_whole(quantity.value), end=at + len(last)))
             _share_unit(found, plain, unit)
     counted = [one for one in found if one.after != NEXT]
@@ -209,9 +210,21 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
     number, after = _number(tokens, index)
     if number is None:
         return None, index + 1
-    spelled = not word[0].isdecimal()
     number, after = _with_half(tokens, after, number)
-    unit = _unit(tokens, after)
+    return _measured(tokens, index, number, after)
+
+
+def _measured(
+    tokens: list[tuple[str, int]], index: int, number: float, after: int
+) -> tuple[Quantity | None, int]:
+    """Read what a number counts.
+
+    :param number: that begins at ``index`` and ends before ``after``.
+    """
+    (word, start), unit = tokens[index], _unit(tokens, after)
+    spelled = not word[0].isdecimal()
+    if unit == "m" and _unit(tokens, after + 1) in {"2", "3"}:
+        return Quantity("plain", number, start, f"m{tokens[after + 1][0]}"), after + 2
     if unit in _MULTIPLIERS and _is_scale(tokens, after, spelled=spelled):
         return _money(tokens, after, number, start)
     if unit in _MINUTES and not (unit == "g" and word in {"2", "3", "4", "5", "6"}):
@@ -221,7 +234,9 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return None, after + 1
     if unit in _CURRENCY and not spelled:
         return Quantity("money", round(number), start), after + 1
-    if spelled and after == index + 1 and not _is_number(tokens, index, unit):
+    # What stands after a comma is not what is counted.
+    near = unit if unit and tokens[after][1] <= start + len(word) + 1 else ""
+    if spelled and after == index + 1 and not _is_number(tokens, index, near):
         return None, index + 1
     return Quantity("plain", number, start, unit), after
 

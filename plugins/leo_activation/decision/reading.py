@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 
 from leo_activation.decision.catalogue import Attribute, Catalogue
-from leo_activation.decision.lexicon import Feature, Word, cue, features, name_words, words_of
+from leo_activation.decision.lexicon import (
+    COMMON,
+    Feature,
+    Word,
+    cue,
+    features,
+    is_common,
+    name_words,
+    words_of,
+)
 
 _WIDEST = 9
 _ENOUGH = 0.58
@@ -93,10 +102,18 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
     made = []
     for name, label in names.items():
         # A code such as "ZNS_012" is also said as it is written.
-        for words in (name_words(name), words_of(name.replace("_", " ")), words_of(label)):
+        own = words_of(label)
+        called = {word.text for word in own}
+        telling = {word.text for word in own if word.text in COMMON and not is_common(word)}
+        for words in (name_words(name), words_of(name.replace("_", " ")), own):
             plain = tuple(word.text for word in words if word.text[0].isalnum())
             found = features(words, spelt=bool(label))
-            if plain:
+            known = {index for item in found for index in range(item.first, item.last + 1)}
+            lost = {word.text for index, word in enumerate(words) if index not in known} & telling
+            if plain and words is not own and lost and called >= set(plain):
+                # In "co_tu_ruou" only the label's accents tell that a word is none of everyday.
+                made.append(Variant(name, plain, (), tuple(word.typed for word in words)))
+            elif plain:
                 typed = tuple(word.typed for word in words if word.text[0].isalnum())
                 units = units_of(found)
                 parts = tuple(_parts_of(found, unit) for unit in units)

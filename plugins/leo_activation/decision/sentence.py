@@ -55,7 +55,19 @@ class Sentence:
         """Split the sentence into words and amounts."""
         self.spec, self.catalogue = spec, spec.catalogue
         self.reading = Reading(text)
-        self.quantities = [self._placed(item) for item in find_quantities(text)]
+        self.quantities = self._said_once([self._placed(item) for item in find_quantities(text)])
+
+    def _said_once(self, found: list[tuple[Quantity, int, int]]) -> list[tuple[Quantity, int, int]]:
+        """Return the amounts without those that only repeat in brackets: "hôm sau (24 tiếng)"."""
+        kept: list[tuple[Quantity, int, int]] = []
+        for item in found:
+            before = kept[-1] if kept else None
+            bracket = self.reading.text_of(item[1] - 1, item[1] - 1) == "("
+            if before and bracket and item[0].kind == before[0].kind == "duration":
+                if before[2] == item[1] - 2:
+                    continue
+            kept.append(item)
+        return kept
 
     @cached_property
     def template_mentions(self) -> list[Mention]:
@@ -101,6 +113,9 @@ class Sentence:
         if len(words) == 1 and len(words[0].text) == 1:
             return True
         if len(words) == 1 and words[0].typed != words[0].text and item.names[0][1] >= _SAID_OUT:
+            return False
+        if len(words) == 1 and re.fullmatch(r"[a-z]+\d+", words[0].text):
+            # A code such as "A1" means nothing else.
             return False
         short = len(words) == 1 and len(words[0].text) <= 4 and item.names[0][1] < 20
         everyday = item.names[0][1] < 3 and all(
@@ -166,6 +181,7 @@ class Sentence:
                 if item.first <= first and last <= item.last and item.share > 0.7:
                     return True
         is_fact = self.reading.says(_CHANNEL_IS_FACT, max(0, first - 2), first - 1)
+        is_fact = is_fact and not self.reading.says(r"thi|[,:]", max(0, first - 1), first - 1)
         is_sent = self.reading.says(r"gui|send|nhan", max(0, first - 2), first - 1)
         somebody = self.reading.says(_PEOPLE_SHORT, max(0, first - 6), first)
         return is_fact and somebody and not is_sent
@@ -208,6 +224,8 @@ class Sentence:
         if not near and not follows:
             return None
         word = self.reading.text_of(*near[-1]) if near else ""
+        if word == "in" and not follows and self._is_counted_over(quantity):
+            return None
         compared = self.reading.says(_COMPARES, max(0, first - 2), first - 1)
         since = [
             high + 1
@@ -225,6 +243,14 @@ class Sentence:
         if self.reading.says(_SINCE_THEN, last + 1, last + 3) and not near:
             return None
         return Pause(first, last, int(quantity.value), is_after=bool(near) and not follows)
+
+    def _is_counted_over(self, quantity: Quantity) -> bool:
+        """Tell whether an attribute counts over just that time: "20 trades in 30 days"."""
+        return any(
+            re.search(rf"(?<!\d){int(quantity.value // size)}(?!\d)", plain_label(item))
+            for item in self.catalogue.attributes if item.type == "number"
+            for size in (1_440, 43_200)
+        )  # fmt: skip
 
     def _is_short_wait(self, quantity: Quantity, first: int, last: int) -> bool:
         """Tell whether to wait, though the words stand apart: "hold it back 6 hours"."""

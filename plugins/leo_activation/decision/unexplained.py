@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from leo_activation.decision.background import background_end
 from leo_activation.decision.lexicon import cue, features, words_of
 from leo_activation.decision.parts import NEGATED, Condition, Message
 from leo_activation.decision.reading import index_of, value_names
@@ -56,8 +57,9 @@ class Audience:
         return [item for item in found if item is not None]
 
     def _strange(self) -> Iterator[tuple[int, int]]:
+        told = background_end(self.sentence, self._conditions, self._messages)
         for low, high in self._regions():
-            if low <= high and self._is_strange(low, high):
+            if told < low <= high and self._is_strange(low, high):
                 yield low, high
 
     def _nearest(self, low: int, high: int) -> Condition | None:
@@ -105,7 +107,19 @@ class Audience:
         for _, at in reading.find(opens):
             stops = [low for low, _ in reading.find(ends, at + 1, last)]
             stops += [channel for channel in channels if channel > at]
-            yield at + 1, min([*stops, last + 1]) - 1
+            if not self._is_purpose(at):
+                yield at + 1, min([*stops, last + 1]) - 1
+
+    def _is_purpose(self, at: int) -> bool:
+        """Tell whether "cho" says what a message is good for: "khách mới thì gửi … cho vui"."""
+        reading = self.sentence.reading
+        if not reading.says(r"cho|toi|to|for", at, at):
+            return False
+        return any(
+            any(item.last < first for item in self._conditions)
+            and not reading.says(r"[;.]|con|otherwise|nhung|but", first, at)
+            for first, _ in reading.find(r"thi|:", 0, at - 1)
+        ) and not reading.says(_PLACES, at + 1, at + 5)
 
     def _is_strange(self, low: int, high: int) -> bool:
         """Tell whether a run of words restricts the audience in a way that nothing explains."""
@@ -123,6 +137,8 @@ class Audience:
             return False
         if self._has_strange_place(low, high):
             return True
+        if not reading.says(_HEADS, low, high) and self._names_message(low, high):
+            return False
         if any(item.first <= high and low <= item.last for item in self._conditions):
             return False
         return bool(self._left_over(low, high))
@@ -152,11 +168,25 @@ class Audience:
         for words in (_HEADS, _EVERYONE, f"{_HARMLESS}|{_TURNS}"):
             text = re.sub(rf"\b(?:{words})\b", " ", text)
         repeated, told = self._repeated(low, high), self._told()
+        idle = re.compile(rf"\b(?:{_HARMLESS}|{_TURNS})\b")
         return [
             word for word in (*phrases, *re.findall(r"\w+", text))
-            if not set(word.split()) <= repeated
+            if not set(idle.sub(" ", word).split() or word.split()) <= repeated
             and not told & {item.name for item in features(words_of(word))}
         ]  # fmt: skip
+
+    def _names_message(self, low: int, high: int) -> bool:
+        """Tell whether all words of a clause are those of a message: "ghi chú … thì gửi …"."""
+        reading = self.sentence.reading
+        best = {next(iter(item.templates)) for item in self._messages if item.templates}
+        labels = [item.label for item in self.sentence.catalogue.templates
+                  if item.template_id in best]  # fmt: skip
+        told = {item.name.removeprefix("~") for label in labels
+                for item in features(words_of(label))}  # fmt: skip
+        said = [item for item in reading.inside(low, high) if item.name[0] != "~"]
+        covered = {index for item in said if item.name in told
+                   for index in range(item.first, item.last + 1)}  # fmt: skip
+        return bool(said) and all({item.first, item.last} <= covered for item in said)
 
     def _told(self) -> set[str]:
         """Return what the attributes of all conditions mean."""

@@ -1,10 +1,11 @@
 """How often a whole plan is right, on sentences that people wrote.
 
-``evaluation.v3.jsonl`` was written by somebody who knew neither the training data nor the rules,
+``evaluation.v4.jsonl`` was written by somebody who knew neither the training data nor the rules,
 about catalogues that occur nowhere else, and is read once, at the end. The sets named
 ``DEVELOPMENT`` were looked at while the rules and the training data were made, so their figures
-flatter. ``evaluation.v2.jsonl`` was the blind set before: at its first reading 224 of its 323
-sentences came out right, 69.4 % (64.1 to 74.1); since then it is a development set.
+flatter. Two of them were blind sets before. At the first reading of ``evaluation.v2.jsonl`` 224 of
+its 323 sentences came out right, 69.4 % (64.1 to 74.1); of ``evaluation.v3.jsonl`` the rules alone
+read 221 of 284, 77.8 % (72.6 to 82.3).
 
 A plan counts only when every call and every argument is right; ``*`` stands for a message that
 the sentence leaves open, and ``also`` lists plans that are as right as the first.
@@ -40,15 +41,18 @@ from leo_activation.decision.weights import PreparedModel, default_folder, open_
 from leo_activation.errors import DecisionError
 from leo_activation.paths import ADAPTER_FOLDER, PROMPTS_FOLDER
 
-BLIND = "evaluation.v3"
+BLIND = "evaluation.v4"
 DEVELOPMENT = (
     "development.v1",
     "development.v2",
     "development.v3",
+    "development.v4",
     "evaluation.v1",
     "evaluation.v2",
+    "evaluation.v3",
 )
 _CATALOGUES = {
+    "evaluation.v4": "evaluation_catalogues.v4", "development.v4": "development_catalogues.v4",
     "evaluation.v3": "evaluation_catalogues.v3", "evaluation.v2": "evaluation_catalogues.v2",
     "evaluation.v1": "evaluation_catalogues.v1", "development.v1": "development_catalogues.v1",
     "development.v2": "development_catalogues.v2", "development.v3": "development_catalogues.v3",

@@ -1,0 +1,77 @@
+"""What a sentence tells before it asks for anything: "Sếp vừa nhắc sáng nay: gửi email …".
+
+Marketers chat. What stands before the request, names nobody who is to get a message and is cut
+off from it by a sign or by "so", restricts nothing, however many words and numbers it has.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from leo_activation.decision.lexicon import cue
+from leo_activation.decision.parts import Condition, Message
+from leo_activation.decision.sentence import Sentence
+
+_HEADS = cue("heads")
+_LEADS = (
+    rf"{_HEADS}|{cue('states')}|neu|if|when|khi|cho|to|for|toi|den|only|rieng|voi|tru|unless|"
+    r"chi(?= (?:khach|nhung|ai|cac|nguoi|nhom|gui))|"
+    r"except|every|all|any|each|nhung|cac|nhom|tat ca"
+)
+_EVERYBODY = r"ai cung|moi nguoi|people|everyone|everybody|we|i|my|our"
+_ENDS = (
+    r"[.;:!?]|, (?:so|nen|thoi|but|anyway|nhung|nho|vi vay|vay nen|do do|therefore|hence|thus)|"
+    r"nen|con viec(?: chinh)?|thoi thi"
+)
+# Who writes, and whom they work with, is no audience: "we …", "my cousin …", "Anh Hùng …".
+_OF_WRITERS = re.compile(
+    r"(?i:we|i|my|our|it['’]s|sếp|sep|bên mình|ben minh|team mình|team minh|đợt này|dot nay)\b"
+    r"|(?i:anh|chị|ông|bà|thầy|cô|bác|mr|mrs|ms|chi|ong|ba|thay|co|bac)\.? [A-ZĐ][^\W\d_]+"
+)
+# The words that say who is meant stand among the first so many of a clause.
+_NEAR = 3
+_SHORTEST = 3
+
+
+def background_end(
+    sentence: Sentence, conditions: Sequence[Condition], messages: Sequence[Message]
+) -> int:
+    """Return the last word of what is only told; -1 where a sentence begins with its request.
+
+    :param conditions: found in the sentence.
+    :param messages: found in the sentence.
+    """
+    words = len(sentence.reading.words)
+    last = start = -1
+    for low, high in sentence.reading.find(_ENDS):
+        if not _is_told(sentence, conditions, start + 1, low - 1):
+            break
+        if high + 1 >= words or not any(item.last > high for item in messages):
+            break
+        last = start = high
+    return last
+
+
+def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high: int) -> bool:
+    """Tell whether a clause neither says who is meant nor asks for a message."""
+    reading = sentence.reading
+    if high - low + 1 < _SHORTEST:
+        return False
+    if any(low <= first <= high for _, first, _ in sentence.channel_mentions):
+        return False
+    if _OF_WRITERS.match(reading.sentence[reading.words[low].start :]):
+        return True
+    if any(low <= item.first <= high and _restricts(item) for item in conditions):
+        return False
+    near = min(high, low + _NEAR - 1)
+    if reading.says(_EVERYBODY, low, near):
+        return True
+    opens = any(first == low for first, _ in reading.find(_LEADS, low, near))
+    return not opens and not reading.says(_HEADS, low, near)
+
+
+def _restricts(item: Condition) -> bool:
+    """Tell whether a condition is more than a number that happens to stand there."""
+    said = len(item.operators) == 1 and "eq" not in item.operators
+    return said or not item.key[1].replace(".", "").isdecimal()
