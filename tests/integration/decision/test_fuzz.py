@@ -96,7 +96,7 @@ def test_no_preference_of_a_network_makes_an_invalid_plan() -> None:
 @pytest.mark.invariant(7)
 def test_the_real_model_writes_valid_plans_only(engine: Engine) -> None:
     rng = random.Random(11)  # noqa: S311
-    for spec, made in sentences(rng, 80):
+    for spec, made in sentences(rng, 40):
         usable = [text for text in made if text.strip("\x00\x07 ") and len(text) <= 1_000]
         decisions = engine.decide_many([Request(text, spec.catalogue) for text in usable])
         assert {decision.verdict for decision in decisions} <= {"accepted", "no_call"}
