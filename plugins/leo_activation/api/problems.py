@@ -130,8 +130,9 @@ def short(value: Any) -> str:
 def not_found(what: str, value: Any) -> Problem:
     """Return the one answer for what does not exist and what belongs to another tenant."""
     return Problem(
-        404, "not-found", f"there is no such {what}", value, "check the id; it must be your own"
-    )
+        404, "not-found", f"there is no such {what}", str(value),
+        "check the id; it must be your own",
+    )  # fmt: skip
 
 
 def database_unavailable() -> Problem:

@@ -243,6 +243,7 @@ def test_the_other_tenants_things_look_like_things_that_do_not_exist(
         assert secret in asked or secret not in answer.text
     assert answer.json().get("items", []) == twin.json().get("items", []) or method == "POST"
     assert contents(shop, "tenant_a") == before
+    assert "UUID(" not in answer.text, "an id is told as it was written"
 
 
 @pytest.mark.invariant(6)
