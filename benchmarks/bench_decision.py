@@ -24,7 +24,7 @@ from leo_activation.decision.interpreter import run_plan
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.summary import summarise
 from leo_activation.decision.toolset import ToolSpec
-from leo_activation.decision.training.evaluation import read_cases
+from leo_activation.decision.training.sets import read_cases
 from leo_activation.decision.weights import prepare
 from leo_activation.paths import ADAPTER_FOLDER
 

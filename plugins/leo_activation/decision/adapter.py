@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from leo_activation.decision.grammar import WORDS
 from leo_activation.decision.model import PROJECTIONS, Adapter, Gemma
 from leo_activation.decision.prompt import PROMPT_VERSION
 from leo_activation.decision.toolset import schema_hash
@@ -39,11 +41,13 @@ class LoadedAdapter:
     :param tensors: low-rank corrections by name, in float32.
     :param version: the first digits of the file's SHA-256, for traces.
     :param manifest: what it was made from and how well it does.
+    :param advice: how much the sentence's own words count against it, by slot.
     """
 
     tensors: Adapter
     version: str
     manifest: dict[str, Any]
+    advice: Mapping[str, float]
 
 
 def new_adapter(gemma: Gemma, rank: int, generator: torch.Generator) -> Adapter:
@@ -112,7 +116,8 @@ def load_adapter(folder: Path, weights_sha256: str) -> LoadedAdapter:
                 f"{value!r}: train it again with `leo model train`"
             )
     tensors = {name: tensor.float() for name, tensor in load_file(folder / TENSORS).items()}
-    return LoadedAdapter(tensors, found["adapter_sha256"][:12], manifest)
+    advice = {**WORDS, **manifest.get("advice", {})}
+    return LoadedAdapter(tensors, found["adapter_sha256"][:12], manifest, advice)
 
 
 def _sha256(path: Path) -> str:

@@ -122,7 +122,14 @@ class FactReader:
 
         :param facts: the customer's frozen facts.
         """
-        shown: dict[str, Any] = {REACHABLE: self._reachable(profile_id, facts)}
+        return self.look(self._reachable(profile_id, facts), facts)
+
+    def look(self, reachable: Sequence[str], facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the facts that matter of a customer whose channels are known.
+
+        :param reachable: channels that may be used.
+        """
+        shown: dict[str, Any] = {REACHABLE: list(reachable)}
         for attribute in self.attributes:
             shown[attribute.name] = self._shown(attribute, facts.get(attribute.name))
         return shown

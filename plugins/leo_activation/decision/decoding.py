@@ -30,11 +30,15 @@ class Fork:
     :param after: tokens written before it.
     :param tokens: for each way on, the ids that mean it; the first is what is written.
     :param chosen: index into ``tokens``.
+    :param advice: what the sentence's own words say of each way, without its weight.
+    :param weighed_as: the name of that weight; empty where the words say nothing.
     """
 
     after: int
     tokens: list[list[int]]
     chosen: int
+    advice: tuple[float, ...] = ()
+    weighed_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ def ways_on(options: Mapping[str, Sequence[int]], depth: int) -> dict[int, list[
     for label, ids in options.items():
         ways.setdefault(ids[depth], []).append(label)
     return ways
+
+
+def best_advice(choice: Choice, names: Sequence[str]) -> float:
+    """Return what the sentence's own words add to the best of some options."""
+    return max(choice.advice.get(name, 0.0) for name in names)
 
 
 def meanings(token: int, end: Mapping[int, list[int]]) -> list[int]:
@@ -206,7 +215,7 @@ class _Cursor:
     def has_hint(self) -> bool:
         """Tell whether guessing the coming choice is worth its tokens."""
         choice = self.choice
-        if choice is None or not self.grammar.strength:
+        if choice is None or not self.grammar.weights:
             return False
         return bool(choice.advice) or choice.slot not in _UNGUESSED
 
@@ -216,8 +225,7 @@ class _Cursor:
 
     def advice(self, names: Sequence[str]) -> float:
         """Return what the sentence's own words add to the best of some options."""
-        given = self.choice.advice if self.choice else {}
-        return max(given.get(name, 0.0) for name in names)
+        return best_advice(self.choice, names) if self.choice else 0.0
 
 
 class _Writer:
@@ -341,7 +349,9 @@ def forks(
             ways = ways_on(left, depth)
             if len(ways) > 1 and not is_open:
                 groups = [meanings(way, end) for way in ways]
-                found.append(Fork(len(written), groups, list(ways).index(token)))
+                said = tuple(best_advice(choice, names) for names in ways.values())
+                name = choice.weighed_as if any(said) else ""
+                found.append(Fork(len(written), groups, list(ways).index(token), said, name))
             written.append(token)
             left = {name: left[name] for name in ways[token]}
         state = grammar.advance(state, label)

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
@@ -24,7 +24,7 @@ import torch
 from leo_activation.decision.adapter import LoadedAdapter, load_adapter
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.decoding import ChoiceRecord, choose_many
-from leo_activation.decision.grammar import ADVICE, PlanGrammar
+from leo_activation.decision.grammar import WORDS, PlanGrammar
 from leo_activation.decision.lexicon import reading_version
 from leo_activation.decision.model import Gemma, Prefix
 from leo_activation.decision.parser import Call
@@ -109,7 +109,8 @@ class Engine:
     :param prepared: the weights.
     :param adapter: none runs the bare base model, as a baseline.
     :param clock: monotonic seconds.
-    :param advice: how much the sentence's own words count against the model.
+    :param advice: how much the sentence's own words count against the model, by slot; left out, as
+        the adapter learned, and without one they decide.
     :param memo: how many decisions are remembered.
     """
 
@@ -119,11 +120,13 @@ class Engine:
         adapter: LoadedAdapter | None,
         clock: Callable[[], float] = time.monotonic,
         *,
-        advice: float = ADVICE,
+        advice: Mapping[str, float] | None = None,
         memo: int = DECISIONS,
     ) -> None:
         """Load the network; takes about a second."""
-        self.prepared, self.adapter, self.clock, self.advice = prepared, adapter, clock, advice
+        self.prepared, self.adapter, self.clock = prepared, adapter, clock
+        learned = adapter.advice if adapter else WORDS
+        self.advice = learned if advice is None else advice
         self.memo = memo
         # Each takes about a second; read side by side, a start takes as long as the slower one.
         with ThreadPoolExecutor(max_workers=1) as reader:
@@ -154,7 +157,7 @@ class Engine:
             "schema_hash": schema_hash(),
             "prompt_version": PROMPT_VERSION,
             "reading_version": reading_version(),
-            "advice": self.advice,
+            "advice": dict(self.advice),
         }
 
     def decide(

@@ -16,13 +16,17 @@ from leo_activation.decision.toolset import ToolSpec
 
 _MAX_LIST = 3
 _MAX_CHECKS_IN_A_ROW = 4
-# How much the words of the sentence count against the model, in natural logarithms of odds. So
-# much leaves to the model what the words leave open: measured on all development sets (514
-# sentences), at 8 it turned 14 right drafts wrong and 3 wrong ones right, at 60 it hardly differs.
-ADVICE = 60.0
-_ADVICE_TO_CALL = 20.0
-_MOST_TO_CALL = 40.0
-_KINDS: Mapping[type, str] = {Condition: "check", Message: "send"}
+SLOTS = (
+    "start", "start-", "after", "function", "attribute", "operator", "items", "more", "value",
+    "channel", "template",
+)  # fmt: skip
+DOUBT = "?"
+# How much the words of the sentence count against the model, in natural logarithms of odds, for
+# each slot; with :data:`DOUBT` behind its name where the draft did not explain all of the
+# sentence. An adapter brings weights that were learned with it; without one the words decide.
+WORDS: Mapping[str, float] = {f"{slot}{end}": 60.0 for slot in SLOTS for end in ("", DOUBT)}
+_FULL_EVIDENCE = 2.0
+_KINDS: Mapping[type, str] = {Condition: "check", Message: "send", Pause: "wait"}
 
 
 @dataclass(frozen=True)
@@ -32,11 +36,13 @@ class Choice:
     :param slot: what is being chosen, for the trace.
     :param options: label to the text that it stands for, in the catalogue's order.
     :param advice: what the sentence's own words add to the score of some labels.
+    :param weighed_as: the name of the weight that is in the advice.
     """
 
     slot: str
     options: dict[str, str]
     advice: dict[str, float] = field(default_factory=dict)
+    weighed_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class State:
     :param waits: how many of the sentence's durations are used up.
     :param last: channel and template of the message just before, to tell a repetition.
     :param picked: what this call has chosen so far.
-    :param is_drafted: whether the calls so far are of the kinds that the draft has.
+    :param at: the step of the draft that comes next.
+    :param follows: whether the call being written is that step.
     """
 
     slot: str = "start"
@@ -60,7 +67,8 @@ class State:
     waits: int = 0
     last: tuple[str, ...] = ()
     picked: tuple[str, ...] = ()
-    is_drafted: bool = True
+    at: int = 0
+    follows: bool = False
 
 
 class PlanGrammar:
@@ -68,12 +76,15 @@ class PlanGrammar:
 
     :param spec: the tenant's functions.
     :param sentence: the instruction.
-    :param advice: how much the sentence's own words count; 0 leaves everything to the model.
+    :param advice: how much the sentence's own words count, by slot; where it is empty, everything
+        is left to the model.
     """
 
-    def __init__(self, spec: ToolSpec, sentence: str, *, advice: float = ADVICE) -> None:
+    def __init__(
+        self, spec: ToolSpec, sentence: str, *, advice: Mapping[str, float] = WORDS
+    ) -> None:
         """Work out what the sentence offers."""
-        self.spec, self.strength = spec, advice
+        self.spec, self.weights = spec, advice
         self.offers = Offers(spec, sentence)
         self.steps: list[Step] = self.offers.draft.steps if advice else []
 
@@ -86,7 +97,12 @@ class PlanGrammar:
         if state.slot == "end":
             return None
         options: dict[str, str] = getattr(self, f"_{state.slot}")(state)
-        return Choice(state.slot, options, self._advice(state) if len(options) > 1 else {})
+        if len(options) == 1 or not self.weights:
+            return Choice(state.slot, options)
+        name = self._weight_name(state.slot)
+        weight = self.weights[name]
+        advice = {label: weight * share for label, share in self._advice(state).items()}
+        return Choice(state.slot, options, advice, name)
 
     def advance(self, state: State, label: str) -> State:
         """Return the state after an option was chosen."""
@@ -100,31 +116,46 @@ class PlanGrammar:
             case "template":
                 return replace(
                     state, slot="after", calls=state.calls + 1, checks=0, is_open=False,
-                    last=(*state.picked, label), picked=(),
+                    last=(*state.picked, label), picked=(), at=state.at + state.follows,
                 )  # fmt: skip
             case _:
                 return self._advance_check(state, label)
 
     def _begin(self, state: State, label: str) -> State:
         """Return the state after a function was chosen; a wait is complete with that."""
-        step = self._step(state)
-        kind = _KINDS.get(type(step), "wait")
-        drafted = step is not None and kind == label.split()[0]
-        state = replace(state, is_drafted=drafted)
+        meant = self._meant(state, label.split()[0])
+        state = replace(state, at=state.at if meant is None else meant, follows=meant is not None)
         if label == "check":
             return replace(state, slot="attribute", last=())
         if label == "send":
             return replace(state, slot="channel")
         used = self.offers.waits.index(int(label.removeprefix("wait ")), state.waits) + 1
         return replace(
-            state, slot="after", calls=state.calls + 1, is_open=True, waits=used, last=()
-        )
+            state, slot="after", calls=state.calls + 1, is_open=True, waits=used, last=(),
+            at=state.at + state.follows,
+        )  # fmt: skip
+
+    def _meant(self, state: State, kind: str) -> int | None:
+        """Return the step of the draft that a new call is, or none where it is an additional one.
+
+        A message after a check or a wait passes over what the draft would have restricted more.
+        """
+        for index, step in enumerate(self.steps[state.at :], state.at):
+            if _KINDS[type(step)] == kind:
+                return index
+            if kind == "check" or (kind == "send" and not state.is_open and state.calls):
+                return None
+            if kind == "wait" and isinstance(step, Message):
+                return None
+        return None
 
     def _advance_check(self, state: State, label: str) -> State:
         """Return the state after a choice inside a ``check_condition``."""
         match state.slot:
             case "attribute":
-                return replace(state, slot="operator", picked=(label,))
+                step = self._step(state)
+                follows = isinstance(step, Condition) and label in step.attributes
+                return replace(state, slot="operator", picked=(label,), follows=follows)
             case "operator":
                 slot = "items" if label == "in" else "value"
                 return replace(state, slot=slot, picked=(*state.picked, label))
@@ -135,7 +166,7 @@ class PlanGrammar:
             case _:
                 return replace(
                     state, slot="after", calls=state.calls + 1, checks=state.checks + 1,
-                    is_open=True, picked=(),
+                    is_open=True, picked=(), at=state.at + state.follows,
                 )  # fmt: skip
 
     # -- what is allowed -------------------------------------------------------------------
@@ -200,60 +231,55 @@ class PlanGrammar:
         offered = self.offers.templates(channel)
         return [name for name in offered if state.last != (channel, name)]
 
-    # -- what is advised -------------------------------------------------------------------
+    # -- what is advised: 1 for what the words say clearly ------------------------------------
+
+    def _weight_name(self, slot: str) -> str:
+        draft = self.offers.draft
+        refused = slot == "start" and draft.evidence < 0 and not draft.is_doubtful
+        return f"{slot}{'-' if refused else ''}{DOUBT if draft.is_doubtful else ''}"
 
     def _step(self, state: State) -> Step | None:
-        """Return the step of the draft that a call being written corresponds to."""
-        if not state.is_drafted or state.calls >= len(self.steps):
-            return None
-        return self.steps[state.calls]
+        """Return the step of the draft that the call being written is."""
+        return self.steps[state.at] if state.follows and state.at < len(self.steps) else None
 
     def _advice(self, state: State) -> dict[str, float]:
-        """Return what the sentence's own words add to the scores of a choice."""
-        if not self.strength:
-            return {}
+        """Return what the sentence's own words say of a choice."""
         if state.slot == "start":
-            share = self.offers.draft.evidence * _ADVICE_TO_CALL
-            share = max(-_MOST_TO_CALL, min(_MOST_TO_CALL, share)) * self.strength / ADVICE
+            share = max(-1.0, min(1.0, self.offers.draft.evidence / _FULL_EVIDENCE))
             return {"call": share / 2, "none": -share / 2}
-        step = self._step(state)
+        coming = self.steps[state.at] if state.at < len(self.steps) else None
         if state.slot == "after":
-            goes_on = "call" if step is not None else "stop"
-            return {goes_on: self.strength} if state.is_drafted and self.steps else {}
-        return {} if step is None else self._of_step(state, step)
-
-    def _of_step(self, state: State, step: Step) -> dict[str, float]:
+            return {"stop" if coming is None else "call": 1.0} if self.steps else {}
         if state.slot == "function":
-            kind = f"wait {step.minutes}" if isinstance(step, Pause) else _KINDS[type(step)]
-            return {kind: self.strength}
+            if coming is None:
+                return {}
+            wait = f"wait {coming.minutes}" if isinstance(coming, Pause) else ""
+            return {wait or _KINDS[type(coming)]: 1.0}
+        step = self._step(state)
         if isinstance(step, Message):
             if state.slot == "channel":
-                return dict.fromkeys(step.channels, self.strength)
-            return self._scaled(step.templates)
-        if isinstance(step, Condition):
-            return self._of_condition(state, step)
-        return {}
+                return dict.fromkeys(step.channels, 1.0)
+            return _shares(step.templates)
+        return self._of_condition(state, step) if isinstance(step, Condition) else {}
 
     def _of_condition(self, state: State, step: Condition) -> dict[str, float]:
         match state.slot:
             case "attribute":
-                return self._scaled(step.attributes)
+                return _shares(step.attributes)
             case "operator":
-                return self._scaled(step.operators)
+                return _shares(step.operators)
             case "items":
-                return dict.fromkeys(step.items, self.strength)
+                return dict.fromkeys(step.items, 1.0)
             case "more":
                 ready = len(state.picked) - 2 >= len(step.items)
-                return {"done" if ready else "and": self.strength}
+                return {"done" if ready else "and": 1.0}
             case _:
-                return self._scaled(step.values)
+                return _shares(step.values)
 
-    def _scaled(self, weights: Mapping[str, float]) -> dict[str, float]:
-        """Return weights as advice: the best gets all of it, the others less."""
-        best = max(weights.values(), default=0.0)
-        if best <= 0:
-            return {}
-        return {
-            name: self.strength * (weight / best) ** 2 * min(1.0, 0.4 + best)
-            for name, weight in weights.items()
-        }
+
+def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+    """Return weights as advice: the best gets all of it, the others less."""
+    best = max(weights.values(), default=0.0)
+    if best <= 0:
+        return {}
+    return {name: (weight / best) ** 2 * min(1.0, 0.4 + best) for name, weight in weights.items()}

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from leo_activation.decision.decoding import choose_many
 from leo_activation.decision.engine import Engine, Request
-from leo_activation.decision.grammar import ADVICE, PlanGrammar
+from leo_activation.decision.grammar import WORDS, PlanGrammar
 from leo_activation.decision.model import Prefix, Rows
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.training.data import make_example, make_world
@@ -75,7 +75,7 @@ def test_no_preference_of_a_network_makes_an_invalid_plan() -> None:
     for number, (spec, made) in enumerate(sentences(rng, SENTENCES)):
         # The gate below holds every plan against the schema; a few are held against it here too.
         validator = jsonschema.Draft202012Validator(spec.json_schema)
-        advice = (0.0, ADVICE)[number % 2]
+        advice = ({}, dict.fromkeys(WORDS, 3.0), WORDS)[number % 3]
         grammars = [PlanGrammar(spec, text, advice=advice) for text in made]
         written = choose_many(
             network,  # type: ignore[arg-type]

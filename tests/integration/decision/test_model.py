@@ -21,7 +21,7 @@ from leo_activation.decision.decoding import (
     ways_on,
 )
 from leo_activation.decision.engine import Engine, Request
-from leo_activation.decision.grammar import ADVICE, PlanGrammar
+from leo_activation.decision.grammar import WORDS, PlanGrammar
 from leo_activation.decision.parser import parse_calls
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.toolset import ToolSpec
@@ -102,9 +102,9 @@ def test_padded_rows_are_read_as_if_each_stood_alone(
             assert torch.allclose(second[index], expected[until:], atol=5e-3, rtol=1e-4)
 
 
-@pytest.mark.parametrize("advice", [0.0, ADVICE])
+@pytest.mark.parametrize("advice", [{}, dict.fromkeys(WORDS, 4.0), WORDS])
 def test_a_guessed_plan_ends_as_one_that_was_asked_choice_by_choice(
-    engine: Engine, oracle: Gemma3ForCausalLM, advice: float
+    engine: Engine, oracle: Gemma3ForCausalLM, advice: dict[str, float]
 ) -> None:
     prompt = engine.tokenizer.prefix_ids(SPEC) + engine.tokenizer.suffix_ids(SENTENCE)
     grammar = PlanGrammar(SPEC, SENTENCE, advice=advice)
@@ -159,7 +159,7 @@ def test_what_the_model_reads_may_be_more_than_the_instruction(engine: Engine) -
 def test_the_bare_model_chooses_what_transformers_scores_highest(
     engine: Engine, oracle: Gemma3ForCausalLM
 ) -> None:
-    grammar = PlanGrammar(SPEC, SENTENCE, advice=0)
+    grammar = PlanGrammar(SPEC, SENTENCE, advice={})
     prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC))
     suffix = engine.tokenizer.suffix_ids(SENTENCE)
     decoded = choose(engine.gemma, prefix, suffix, grammar, engine.tokenizer.encode, None)

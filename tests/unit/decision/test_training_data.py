@@ -12,16 +12,8 @@ from leo_activation.decision.parser import Call
 from leo_activation.decision.quantities import fold
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.training.data import Example, World, make_examples, make_world
-from leo_activation.decision.training.evaluation import (
-    BLIND,
-    DEVELOPMENT,
-    Case,
-    is_exact,
-    keyword_plan,
-    read_cases,
-    score,
-    wilson,
-)
+from leo_activation.decision.training.evaluation import is_exact, keyword_plan, score, wilson
+from leo_activation.decision.training.sets import BLIND, DEVELOPMENT, Case, read_cases
 from leo_activation.decision.validation import check_plan
 from tests.support.catalogues import check, send
 

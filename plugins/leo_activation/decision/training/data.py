@@ -51,11 +51,13 @@ class Example:
     """One sentence and the plan that it means for its catalogue.
 
     :param free: indices of the messages whose template the sentence leaves open.
+    :param user_turn: what the model reads, where it is more than the sentence.
     """
 
     instruction: str
     plan: tuple[Call, ...]
     free: tuple[int, ...] = ()
+    user_turn: str = ""
 
 
 @dataclass(frozen=True)
@@ -894,17 +896,23 @@ _SHORTHAND = (
 def roughen(rng: random.Random, sentence: str, language: str) -> str:
     """Return a sentence as somebody might type it."""
     sentence = rng.choice(_OPENINGS[language]) + sentence + rng.choice(_ENDINGS[language])
-    if language == "vi":
+    sentence = roughen_written(rng, sentence, language)
+    return sentence[:1].upper() + sentence[1:] if sentence != sentence.lower() else sentence
+
+
+def roughen_written(rng: random.Random, sentence: str, language: str) -> str:
+    """Return a sentence that people wrote as somebody else might type it.
+
+    :param language: vi, vi-ascii, en or mixed.
+    """
+    if language in ("vi", "mixed"):
         if rng.random() < 0.12:
             sentence = sentence.replace(*rng.choice(_SHORTHAND))
         if rng.random() < 0.28:
             sentence = _without_diacritics(sentence)
     if rng.random() < 0.05:
         sentence = _slip(rng, sentence)
-    draw = rng.random()
-    if draw < 0.3:
-        return sentence.lower()
-    return sentence[:1].upper() + sentence[1:]
+    return sentence.lower() if rng.random() < 0.3 else sentence
 
 
 def _slip(rng: random.Random, sentence: str) -> str:

@@ -22,91 +22,44 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from leo_activation.decision.adapter import MANIFEST, load_adapter, write_manifest
-from leo_activation.decision.catalogue import Attribute, Catalogue, parse_catalogue
+from leo_activation.decision.catalogue import Attribute, Catalogue
 from leo_activation.decision.engine import Engine, Request
 from leo_activation.decision.grammar import PlanGrammar
+from leo_activation.decision.interpreter import run_plan
 from leo_activation.decision.offers import Offers
 from leo_activation.decision.parser import Call
 from leo_activation.decision.prompt import clean_instruction
 from leo_activation.decision.quantities import find_quantities, fold
 from leo_activation.decision.toolset import ToolSpec
+from leo_activation.decision.training.sets import (
+    BLIND,
+    CHOICES_BLIND,
+    CHOICES_FRESH,
+    SETS,
+    Case,
+    ChoiceCase,
+    read_cases,
+    read_choices,
+    to_plan,
+)
 from leo_activation.decision.validation import accept_output
 from leo_activation.decision.weights import PreparedModel, default_folder, open_prepared
 from leo_activation.errors import DecisionError
-from leo_activation.paths import ADAPTER_FOLDER, PROMPTS_FOLDER
+from leo_activation.paths import ADAPTER_FOLDER
 
-BLIND = "evaluation.v4"
-DEVELOPMENT = (
-    "development.v1",
-    "development.v2",
-    "development.v3",
-    "development.v4",
-    "evaluation.v1",
-    "evaluation.v2",
-    "evaluation.v3",
-)
-_CATALOGUES = {
-    "evaluation.v4": "evaluation_catalogues.v4", "development.v4": "development_catalogues.v4",
-    "evaluation.v3": "evaluation_catalogues.v3", "evaluation.v2": "evaluation_catalogues.v2",
-    "evaluation.v1": "evaluation_catalogues.v1", "development.v1": "development_catalogues.v1",
-    "development.v2": "development_catalogues.v2", "development.v3": "development_catalogues.v3",
-}  # fmt: skip
 _Z = 1.959964
 
-CompileAll = Callable[[Sequence["Case"]], list[list[Call]]]
+CompileAll = Callable[[Sequence[Case]], list[list[Call]]]
+CompileChoices = Callable[[Sequence[ChoiceCase]], list[list[Call]]]
+Told = TypeVar("Told", Case, ChoiceCase)
 
 
-@dataclass(frozen=True)
-class Case:
-    """A sentence, its catalogue and the plans it may become.
-
-    :param also: plans that are as right as ``plan``.
-    :param kind: plain, composed, tricky or none, where the set says so.
-    """
-
-    case_id: str
-    language: str
-    catalogue_name: str
-    catalogue: Catalogue
-    instruction: str
-    plan: list[Call]
-    also: tuple[list[Call], ...] = ()
-    kind: str = ""
-
-
-def read_cases(name: str = "evaluation.v1") -> list[Case]:
-    """Return a set of hand-written sentences.
-
-    :param name: of the file, without its ending.
-    """
-    path = PROMPTS_FOLDER / f"{_CATALOGUES[name]}.json"
-    known = {
-        key: parse_catalogue(document)
-        for key, document in json.loads(path.read_text(encoding="utf-8")).items()
-    }
-    lines = (PROMPTS_FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [_case(json.loads(line), known) for line in lines if line.strip()]
-
-
-def _case(row: Mapping[str, Any], known: Mapping[str, Catalogue]) -> Case:
-    return Case(
-        row["id"], row["language"], row["catalogue"], known[row["catalogue"]], row["instruction"],
-        _plan(row["plan"]), tuple(_plan(plan) for plan in row.get("also", [])),
-        row.get("kind", ""),
-    )  # fmt: skip
-
-
-def _plan(document: Sequence[Mapping[str, Any]]) -> list[Call]:
-    return [Call(call["name"], call["arguments"]) for call in document]
-
-
-def is_right(case: Case, actual: Sequence[Call]) -> bool:
+def is_right(case: Case | ChoiceCase, actual: Sequence[Call]) -> bool:
     """Tell whether a plan is one of those that a sentence may become."""
     return any(is_exact(expected, actual) for expected in (case.plan, *case.also))
 
@@ -153,7 +106,9 @@ def wilson(right: int, total: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def score(name: str, compile_all: CompileAll, cases: Sequence[Case]) -> dict[str, Any]:
+def score(
+    name: str, compile_all: Callable[[Sequence[Told]], list[list[Call]]], cases: Sequence[Told]
+) -> dict[str, Any]:
     """Return the figures of one compiler, and every sentence it got wrong."""
     plans = compile_all(cases)
     results = list(zip(cases, plans, strict=True))
@@ -176,16 +131,16 @@ def score(name: str, compile_all: CompileAll, cases: Sequence[Case]) -> dict[str
     }  # fmt: skip
 
 
-def _may_be_silent(case: Case) -> bool:
+def _may_be_silent(case: Case | ChoiceCase) -> bool:
     return not case.plan or any(not plan for plan in case.also)
 
 
-def _groups(case: Case) -> list[str]:
+def _groups(case: Case | ChoiceCase) -> list[str]:
     """Return the groups that a sentence counts in."""
     groups = ["all", case.language, f"catalogue {case.catalogue_name}"]
     if case.language.startswith("vi"):
         groups.append("Vietnamese, both ways")
-    if case.kind:
+    if isinstance(case, Case) and case.kind:
         groups.append(f"kind {case.kind}")
     groups.append("no call" if not case.plan else f"{len(case.plan)} calls")
     return groups + [f"with {name}" for name in sorted({call.name for call in case.plan})]
@@ -214,11 +169,57 @@ def evaluate_all(
     measure("model + adapter", model_compiler(Engine(prepared, adapter)))
     measure("grammar without adapter", model_compiler(Engine(prepared, None)))
     measure("model + adapter, without the words' advice",
-            model_compiler(Engine(prepared, adapter, advice=0.0)))  # fmt: skip
+            model_compiler(Engine(prepared, adapter, advice={})))  # fmt: skip
     measure("the words' advice without a model", advice_compiler)
     measure("keyword rules", keyword_compiler)
     measure("majority", majority_compiler)
     return {"sentences": name, "cases": len(cases), "compilers": report}
+
+
+def evaluate_choices(
+    prepared: PreparedModel, adapter_folder: Path, name: str = CHOICES_BLIND
+) -> dict[str, Any]:
+    """Return how often each customer gets what an open wish means for them.
+
+    :param name: of the set of wishes.
+    """
+    cases = read_choices(name)
+    adapter = load_adapter(adapter_folder, prepared.weights_sha256)
+    compilers: dict[str, CompileChoices] = {
+        "model + adapter": choice_compiler(Engine(prepared, adapter)),
+        "grammar without adapter": choice_compiler(Engine(prepared, None, advice={})),
+        "the preferred channel's first message": preferred_compiler,
+        "majority": majority_compiler,
+    }
+    measured = [score(key, compiler, cases) for key, compiler in compilers.items()]
+    return {"sentences": name, "cases": len(cases), "compilers": measured}
+
+
+def choice_compiler(engine: Engine) -> CompileChoices:
+    """Return an engine as a function that tells what each customer gets."""
+
+    def compile_all(cases: Sequence[ChoiceCase]) -> list[list[Call]]:
+        asked = [Request(case.instruction, case.catalogue, case.user_turn) for case in cases]
+        return [
+            list(run_plan(decision.plan or [], case.facts).calls)
+            for case, decision in zip(cases, engine.decide_many(asked), strict=True)
+        ]
+
+    return compile_all
+
+
+def preferred_compiler(cases: Sequence[ChoiceCase]) -> list[list[Call]]:
+    """Return for each customer the first message of the channel they like, or can be reached on."""
+    return [_preferred(case) for case in cases]
+
+
+def _preferred(case: ChoiceCase) -> list[Call]:
+    liked = case.facts.get("preferred_channel")
+    channels = [name for name in case.reachable if name == liked] or list(case.reachable)
+    if not channels:
+        return []
+    template = case.catalogue.templates_for(channels[0])[0].template_id
+    return [Call("send_notification", {"channel": channels[0], "template_id": template})]
 
 
 def model_compiler(engine: Engine) -> CompileAll:
@@ -267,11 +268,11 @@ def keyword_compiler(cases: Sequence[Case]) -> list[list[Call]]:
     return [keyword_plan(case.instruction, case.catalogue) for case in cases]
 
 
-def majority_compiler(cases: Sequence[Case]) -> list[list[Call]]:
+def majority_compiler(cases: Sequence[Case] | Sequence[ChoiceCase]) -> list[list[Call]]:
     """Return for every sentence the answer that is right most often: usually no call."""
     most, _ = Counter(json.dumps([call.to_document() for call in case.plan]) for case in cases
                       ).most_common(1)[0]  # fmt: skip
-    return [_plan(json.loads(most)) for _ in cases]
+    return [to_plan(json.loads(most)) for _ in cases]
 
 
 def table(report: Mapping[str, Any]) -> str:
@@ -304,7 +305,7 @@ def record_metrics(folder: Path, report: Mapping[str, Any]) -> None:
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     known = manifest.get("evaluation", {})
     # The manifest of another adapter's time had one set only.
-    sets = {key: value for key, value in known.items() if key in _CATALOGUES}
+    sets = {key: value for key, value in known.items() if key in (*SETS, CHOICES_BLIND)}
     sets[report["sentences"]] = {
         "cases": report["cases"],
         "compilers": {
@@ -321,11 +322,13 @@ def record_metrics(folder: Path, report: Mapping[str, Any]) -> None:
 def main() -> None:
     """Print the figures of one set; see :func:`evaluate_all`."""
     parser = argparse.ArgumentParser(description="Measure exact plans on hand-written sentences.")
-    parser.add_argument("--sentences", default=BLIND, choices=sorted(_CATALOGUES))
+    wishes = (CHOICES_BLIND, *CHOICES_FRESH)
+    parser.add_argument("--sentences", default=BLIND, choices=(*SETS, *wishes))
     parser.add_argument("--adapter", type=Path, default=ADAPTER_FOLDER)
     parser.add_argument("--record", action="store_true", help="write them into the manifest")
     options = parser.parse_args()
-    report = evaluate_all(open_prepared(default_folder()), options.adapter, options.sentences)
+    evaluate = evaluate_choices if options.sentences in wishes else evaluate_all
+    report = evaluate(open_prepared(default_folder()), options.adapter, options.sentences)
     print(table(report))
     if options.record:
         record_metrics(options.adapter, report)

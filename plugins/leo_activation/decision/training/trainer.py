@@ -10,47 +10,75 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from leo_activation.decision.adapter import new_adapter, save_adapter
+from leo_activation.decision.adapter import load_adapter, new_adapter, save_adapter
+from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.decoding import Encode, Fork, forks, plan_labels
-from leo_activation.decision.grammar import PlanGrammar
+from leo_activation.decision.grammar import WORDS, PlanGrammar
 from leo_activation.decision.model import Adapter, Gemma, Prefix
 from leo_activation.decision.prompt import PromptTokenizer
 from leo_activation.decision.toolset import ToolSpec
-from leo_activation.decision.training.data import Example, make_example, make_world
+from leo_activation.decision.training.data import Example, make_examples, make_world
+from leo_activation.decision.training.sets import CHOICES_FRESH, DEVELOPMENT, FRESH
+from leo_activation.decision.training.written import (
+    choice_shelves,
+    make_choices,
+    make_written,
+    shelves,
+)
 from leo_activation.decision.weights import PreparedModel
+from leo_activation.errors import DecisionError
 
 Report = Callable[[str], None]
+# Steps after which processes share what they learned.
+ROUND = 16
 _BLOCKED = -1e9
+# Advice as it stands, without the weights that are being learned.
+_PLAIN = dict.fromkeys(WORDS, 1.0)
+_NAMES = tuple(WORDS)
+_FIRST_WEIGHT = 4.0
+_WEIGHTS_FASTER = 50.0
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that a training run depends on, and nothing else.
 
-    :param steps: optimiser steps at most; every step sees new sentences.
+    :param steps: optimiser steps at most, in each process; every step sees new sentences.
     :param seconds: wall time at most; the learning rate falls to nothing by then.
     :param batch: sentences per step.
-    :param batches_per_world: steps that share one random catalogue.
-    :param familiar: share of catalogues with the platform's own names.
+    :param batches_per_world: steps that share one catalogue.
+    :param choices: share of catalogues with open wishes, to be decided for each customer.
+    :param written: share of the others whose sentences people wrote; the others are generated.
+    :param fresh: share of written catalogues that no rule was made from.
+    :param advised: share of their sentences that come with the words' advice.
+    :param familiar: share of generated catalogues with the platform's own names.
+    :param floor: share of the learning rate that is left at the end.
     """
 
-    steps: int = 900
+    steps: int = 2_000
     seconds: int = 3_300
     batch: int = 5
     batches_per_world: int = 4
-    rank: int = 8
-    learning_rate: float = 7e-4
+    rank: int = 16
+    learning_rate: float = 6e-4
     warmup: int = 20
+    choices: float = 0.08
+    written: float = 0.9
+    fresh: float = 0.85
+    advised: float = 0.85
     familiar: float = 0.15
+    floor: float = 0.02
     seed: int = 20_261_123
 
 
@@ -64,15 +92,21 @@ class Row:
 
 
 def encode_example(
-    tokenizer: PromptTokenizer, encode: Encode, spec: ToolSpec, example: Example
+    tokenizer: PromptTokenizer,
+    encode: Encode,
+    spec: ToolSpec,
+    example: Example,
+    *,
+    is_advised: bool = False,
 ) -> Row:
     """Return the tokens of an example and the choices in it.
 
+    :param is_advised: whether the choices come with what the sentence's own words say.
     :raises KeyError: when the grammar does not allow the plan.
     """
-    suffix = tokenizer.suffix_ids(example.instruction)
+    suffix = tokenizer.suffix_ids(example.user_turn or example.instruction)
     labels = list(plan_labels(example.plan))
-    grammar = PlanGrammar(spec, example.instruction)
+    grammar = PlanGrammar(spec, example.instruction, advice=_PLAIN if is_advised else {})
     written, found = forks(grammar, labels, encode, example.free)
     # What follows the last choice cannot change the loss.
     return Row([*suffix, *written[: found[-1].after]], len(suffix), found)
@@ -86,13 +120,14 @@ def batches(
     rng = random.Random(recipe.seed + 1_000 * _rank())  # noqa: S311
     encode = cache(tokenizer.encode)
     while True:
-        world = make_world(rng, familiar=rng.random() < recipe.familiar)
-        spec = ToolSpec(world.catalogue)
+        catalogue, examples, can_advise = _some_examples(rng, recipe)
+        spec = ToolSpec(catalogue)
         rows: list[Row] = []
-        while len(rows) < recipe.batch * recipe.batches_per_world:
+        for example in examples:
             # A slip of the finger may have made a number or an unlisted name unreadable.
-            with contextlib.suppress(KeyError):
-                rows.append(encode_example(tokenizer, encode, spec, make_example(rng, world)))
+            with contextlib.suppress(KeyError, DecisionError):
+                is_advised = can_advise and rng.random() < recipe.advised
+                rows.append(encode_example(tokenizer, encode, spec, example, is_advised=is_advised))
         rows.sort(key=lambda row: len(row.ids))
         prefix = gemma.read_prefix(tokenizer.prefix_ids(spec))
         prefix = Prefix([(k.clone(), v.clone()) for k, v in prefix.layers], prefix.length)
@@ -102,10 +137,29 @@ def batches(
             yield prefix, rows
 
 
+def _some_examples(rng: random.Random, recipe: Recipe) -> tuple[Catalogue, list[Example], bool]:
+    """Return one catalogue and examples about it, written by people or generated.
+
+    :returns: also whether the rules read these sentences about as well as those of strangers.
+    """
+    count = recipe.batch * recipe.batches_per_world
+    if rng.random() < recipe.choices:
+        return *make_choices(rng, rng.choice(choice_shelves(CHOICES_FRESH)), count), True
+    if rng.random() < recipe.written:
+        is_fresh = rng.random() < recipe.fresh
+        shelf = rng.choice(shelves(FRESH if is_fresh else DEVELOPMENT))
+        return *make_written(rng, shelf, count), is_fresh
+    world = make_world(rng, familiar=rng.random() < recipe.familiar)
+    return world.catalogue, make_examples(rng, world, count), False
+
+
 def batch_loss(
-    gemma: Gemma, prefix: Prefix, adapter: Adapter, rows: list[Row]
+    gemma: Gemma, prefix: Prefix, adapter: Adapter, weights: Tensor, rows: list[Row]
 ) -> tuple[Tensor, float]:
-    """Return the mean loss over all choices of a batch, and the share chosen right."""
+    """Return the mean loss over all choices of a batch, and the share chosen right.
+
+    :param weights: of the words' advice, one per name in ``WORDS``.
+    """
     longest = max(len(row.ids) for row in rows)
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     valid = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -116,21 +170,31 @@ def batch_loss(
     places = [(index, row.start + fork.after - 1, fork)
               for index, row in enumerate(rows) for fork in row.forks]  # fmt: skip
     states = hidden[[place[0] for place in places], [place[1] for place in places]]
-    return _fork_loss(gemma, states, [fork for _, _, fork in places])
+    return _fork_loss(gemma, states, weights, [fork for _, _, fork in places])
 
 
-def _fork_loss(gemma: Gemma, states: Tensor, found: list[Fork]) -> tuple[Tensor, float]:
+def _fork_loss(
+    gemma: Gemma, states: Tensor, weights: Tensor, found: list[Fork]
+) -> tuple[Tensor, float]:
     width = max(sum(map(len, fork.tokens)) for fork in found)
     tokens = torch.zeros(len(found), width, dtype=torch.long)
     known = torch.zeros(len(found), width, dtype=torch.bool)
     right = torch.zeros(len(found), width, dtype=torch.bool)
+    advice = torch.zeros(len(found), width)
     for index, fork in enumerate(found):
         flat = [(token, way == fork.chosen)
                 for way, group in enumerate(fork.tokens) for token in group]  # fmt: skip
         tokens[index, : len(flat)] = torch.tensor([token for token, _ in flat])
         known[index, : len(flat)] = True
         right[index, : len(flat)] = torch.tensor([hit for _, hit in flat])
+        if fork.weighed_as:
+            said = [share for share, group in zip(fork.advice, fork.tokens, strict=True)
+                    for _ in group]  # fmt: skip
+            advice[index, : len(flat)] = torch.tensor(said)
     scores = torch.einsum("fh,fwh->fw", states, gemma.embedding[tokens])
+    # A fork without advice has zeros there, whatever weight it is given.
+    names = [_NAMES.index(fork.weighed_as or _NAMES[0]) for fork in found]
+    scores = scores + weights[names][:, None] * advice
     scores = scores.masked_fill(~known, _BLOCKED)
     chosen = scores.masked_fill(~right, _BLOCKED).logsumexp(-1)
     loss = (scores.logsumexp(-1) - chosen).mean()
@@ -138,53 +202,109 @@ def _fork_loss(gemma: Gemma, states: Tensor, found: list[Fork]) -> tuple[Tensor,
     return loss, float(hits)
 
 
-def train(prepared: PreparedModel, recipe: Recipe, folder: Path, report: Report, date: str) -> None:
+def train(
+    prepared: PreparedModel,
+    recipe: Recipe,
+    folder: Path,
+    report: Report,
+    date: str,
+    start: Path | None = None,
+) -> None:
     """Train an adapter and write it.
 
     :param folder: where the adapter goes.
-    :param report: called every tenth step with the running loss.
+    :param report: called after each round with its mean loss.
     :param date: for the manifest.
+    :param start: folder of an adapter of the same rank to go on from, instead of from nothing.
     """
     gemma = Gemma.load(prepared.folder, torch.bfloat16)
     tokenizer = PromptTokenizer(prepared.folder)
-    adapter = new_adapter(gemma, recipe.rank, torch.Generator().manual_seed(recipe.seed))
-    for tensor in adapter.values():
+    if start is None:
+        adapter = new_adapter(gemma, recipe.rank, torch.Generator().manual_seed(recipe.seed))
+        history, known = [], {}
+    else:
+        loaded = load_adapter(start, prepared.weights_sha256)
+        adapter, known = loaded.tensors, loaded.manifest.get("advice", {})
+        history = [*loaded.manifest["earlier"], loaded.manifest["recipe"]]
+    weights = torch.tensor([known.get(name, _FIRST_WEIGHT) for name in _NAMES])
+    trained = {**adapter, "advice": weights}
+    for tensor in trained.values():
         tensor.requires_grad_()
-    optimiser = torch.optim.AdamW(adapter.values(), lr=recipe.learning_rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(
+        [{"params": list(adapter.values()), "scale": 1.0},
+         {"params": [weights], "scale": _WEIGHTS_FASTER}],
+        lr=recipe.learning_rate, weight_decay=0.0,
+    )  # fmt: skip
     started = time.monotonic()
     source = batches(recipe, gemma, tokenizer)
-    losses: list[float] = []
-    shares: list[float] = []
     step, elapsed = 0, 0.0
     while step < recipe.steps and elapsed < recipe.seconds:
         done = max(step / recipe.steps, elapsed / recipe.seconds)
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(step, done, recipe)
-        prefix, rows = next(source)
-        loss, share = batch_loss(gemma, prefix, adapter, rows)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        _average_gradients(adapter)
-        torch.nn.utils.clip_grad_norm_(adapter.values(), 1.0)
-        optimiser.step()
-        losses.append(float(loss.detach()))
-        shares.append(share)
-        step, elapsed = step + 1, _elapsed(started)
-        if step % 10 == 0:
-            recent, right = sum(losses[-10:]) / 10, sum(shares[-10:]) / 10
-            report(f"step {step}/{recipe.steps}: loss {recent:.3f}, "
-                   f"choices right {right:.1%}, {elapsed:.0f} s")  # fmt: skip
-        last = step == recipe.steps or elapsed >= recipe.seconds
-        if (step % 50 == 0 or last) and _rank() == 0:
+        figures = []
+        for number in range(step, min(step + ROUND, recipe.steps)):
+            for group in optimiser.param_groups:
+                share = _schedule(number, done, recipe)
+                group["lr"] = group["scale"] * recipe.learning_rate * share
+            prefix, rows = next(source)
+            loss, right = batch_loss(gemma, prefix, adapter, weights, rows)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(adapter.values(), 1.0)
+            optimiser.step()
+            figures.append((float(loss.detach()), right))
+        _average(trained)
+        step, elapsed = step + len(figures), _elapsed(started)
+        mean = [sum(column) / len(figures) for column in zip(*figures, strict=True)]
+        report(f"step {step}/{recipe.steps}: loss {mean[0]:.3f}, "
+               f"choices right {mean[1]:.1%}, {elapsed:.0f} s")  # fmt: skip
+        if _rank() == 0:
             manifest = {
                 "name": f"{prepared.name} + local adapter",
                 "base_weights_sha256": prepared.weights_sha256,
                 "date": date,
                 "recipe": {**recipe.__dict__, "steps_done": step, "processes": _processes()},
+                "earlier": history,
+                "advice": {
+                    name: round(weight, 3)
+                    for name, weight in zip(_NAMES, weights.tolist(), strict=True)
+                },
                 "training_seconds": round(elapsed),
                 "licence": "Gemma Terms of Use; see NOTICE",
             }
             save_adapter(folder, adapter, manifest)
+
+
+def train_together(
+    processes: int,
+    prepared: PreparedModel,
+    recipe: Recipe,
+    folder: Path,
+    report: Report,
+    date: str,
+    start: Path | None = None,
+) -> None:
+    """Train in several processes of one thread each, which on a CPU beats one of several threads.
+
+    :param processes: each reads sentences of its own.
+    """
+    with tempfile.TemporaryDirectory() as meeting:
+        torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+            _one_of,
+            (processes, f"file://{meeting}/meeting", prepared, recipe, folder, report, date, start),
+            nprocs=processes,
+        )
+
+
+def _one_of(rank: int, processes: int, meeting: str, *task: Any) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=processes)
+    prepared, recipe, folder, report, date, start = task
+    train(prepared, recipe, folder, report if rank == 0 else _silent, date, start)
+    torch.distributed.destroy_process_group()
+
+
+def _silent(_: str) -> None:
+    """Report nothing: the first process speaks for all."""
 
 
 def _processes() -> int:
@@ -195,19 +315,21 @@ def _rank() -> int:
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
-def _average_gradients(adapter: Adapter) -> None:
-    """Let several processes, each with sentences of its own, take one step together."""
+def _average(trained: Mapping[str, Tensor]) -> None:
+    """Give all processes the mean of what each has learned from sentences of its own.
+
+    Not after every step: batches differ in length, and the shorter would wait for the longer.
+    """
     if _processes() == 1:
         return
-    joined = torch.cat([tensor.grad.flatten() for tensor in adapter.values()
-                        if tensor.grad is not None])  # fmt: skip
-    torch.distributed.all_reduce(joined)
-    joined /= _processes()
-    at = 0
-    for tensor in adapter.values():
-        if tensor.grad is not None:
-            tensor.grad.copy_(joined[at : at + tensor.numel()].view_as(tensor))
-            at += tensor.numel()
+    with torch.no_grad():
+        joined = torch.cat([tensor.flatten() for tensor in trained.values()])
+        torch.distributed.all_reduce(joined)
+        joined /= _processes()
+        for tensor, mean in zip(
+            trained.values(), joined.split([item.numel() for item in trained.values()]), strict=True
+        ):
+            tensor.copy_(mean.view_as(tensor))
 
 
 def _elapsed(started: float) -> float:
@@ -221,4 +343,6 @@ def _elapsed(started: float) -> float:
 def _schedule(step: int, done: float, recipe: Recipe) -> float:
     """Return the share of the learning rate: a short climb, then half a cosine down."""
     climb = min(1.0, (step + 1) / recipe.warmup)
-    return climb * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return climb * (
+        recipe.floor + (1 - recipe.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    )

@@ -1,0 +1,212 @@
+"""Training examples from the development sets: people's sentences, each time a little different.
+
+A catalogue is shown with its entries in another order, some of them missing and others under a
+code, so that the network reads it instead of remembering it. Where an entry is missing that a
+sentence needs, the right answer becomes "no call".
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from leo_activation.decision.catalogue import Catalogue, parse_catalogue
+from leo_activation.decision.parser import Call
+from leo_activation.decision.training.data import Example, roughen_written
+from leo_activation.decision.training.sets import (
+    Case,
+    ChoiceCase,
+    read_cases,
+    read_catalogues,
+    read_choices,
+)
+from leo_activation.errors import DecisionError
+
+_ANY = "*"
+_CODES = ("TPL", "tpl_", "zns_", "T", "msg-", "KM", "tmpl.", "m_", "mau_", "c")
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """One catalogue and all that was written about it."""
+
+    document: dict[str, Any]
+    cases: Sequence[Case]
+
+
+@dataclass(frozen=True)
+class ChoiceShelf:
+    """One catalogue and the open wishes about it."""
+
+    document: dict[str, Any]
+    cases: Sequence[ChoiceCase]
+
+
+@cache
+def shelves(names: tuple[str, ...]) -> tuple[Shelf, ...]:
+    """Return the catalogues of some sets.
+
+    :param names: of the sets.
+    """
+    found = []
+    for name in names:
+        cases = read_cases(name)
+        for key, document in read_catalogues(name).items():
+            about = [case for case in cases if case.catalogue_name == key]
+            if about:
+                found.append(Shelf(document, about))
+    return tuple(found)
+
+
+def make_written(rng: random.Random, shelf: Shelf, count: int) -> tuple[Catalogue, list[Example]]:
+    """Return a catalogue, changed a little, and examples about it.
+
+    :param count: of examples at most.
+    """
+    document, renamed = _disguise(rng, shelf.document)
+    document, lost = _without_some(rng, document, shelf.cases)
+    try:
+        catalogue = parse_catalogue(document)
+    except DecisionError:
+        # Too much was left out: nothing can be sent any more.
+        catalogue, renamed, lost = parse_catalogue(shelf.document), {}, frozenset()
+    chosen = rng.sample(shelf.cases, min(count, len(shelf.cases)))
+    return catalogue, [_example(rng, case, catalogue, renamed, lost) for case in chosen]
+
+
+def _example(
+    rng: random.Random,
+    case: Case,
+    catalogue: Catalogue,
+    renamed: dict[str, str],
+    lost: frozenset[str],
+) -> Example:
+    sentence = roughen_written(rng, case.instruction, case.language)
+    plan = [_renamed(call, renamed) for call in rng.choice([case.plan, case.plan, *case.also])]
+    if any(name in lost for call in plan for name in named(call)):
+        return Example(sentence, ())
+    free = tuple(index for index, call in enumerate(plan)
+                 if call.arguments.get("template_id") == _ANY)  # fmt: skip
+    return Example(sentence, tuple(_filled(rng, call, catalogue) for call in plan), free)
+
+
+def _filled(rng: random.Random, call: Call, catalogue: Catalogue) -> Call:
+    """Return a call with some template where the sentence leaves it open."""
+    if call.arguments.get("template_id") != _ANY:
+        return call
+    template = rng.choice(catalogue.templates_for(call.arguments["channel"]))
+    return Call(call.name, {**call.arguments, "template_id": template.template_id})
+
+
+@cache
+def choice_shelves(names: tuple[str, ...]) -> tuple[ChoiceShelf, ...]:
+    """Return the catalogues of some sets of open wishes.
+
+    :param names: of the sets.
+    """
+    found = []
+    for name in names:
+        cases = read_choices(name)
+        for key, document in read_catalogues(name).items():
+            found.append(
+                ChoiceShelf(document, [case for case in cases if case.catalogue_name == key])
+            )
+    return tuple(found)
+
+
+def make_choices(
+    rng: random.Random, shelf: ChoiceShelf, count: int
+) -> tuple[Catalogue, list[Example]]:
+    """Return a catalogue with other names for its messages, and customers to choose for.
+
+    :param count: of examples at most.
+    """
+    document, renamed = _disguise(rng, shelf.document, keep=("channels", "attributes"))
+    catalogue = parse_catalogue(document)
+    chosen = rng.sample(shelf.cases, min(count, len(shelf.cases)))
+    return catalogue, [_choice(rng, case, renamed) for case in chosen]
+
+
+def _choice(rng: random.Random, case: ChoiceCase, renamed: dict[str, str]) -> Example:
+    sentence = roughen_written(rng, case.instruction, case.language)
+    profile = case.user_turn.removeprefix(case.instruction)
+    plan = rng.choice([case.plan, *case.also])
+    return Example(
+        sentence, tuple(_renamed(call, renamed) for call in plan), user_turn=f"{sentence}{profile}"
+    )
+
+
+def named(call: Call) -> Iterable[str]:
+    """Return the entries of a catalogue that a call needs, values as ``attribute=value``."""
+    arguments = call.arguments
+    if call.name == "check_condition":
+        value = arguments["value"]
+        yield arguments["attribute"]
+        for item in value if isinstance(value, list) else [value]:
+            yield f"{arguments['attribute']}={item}"
+    elif call.name == "send_notification":
+        yield arguments["template_id"]
+
+
+def _renamed(call: Call, renamed: dict[str, str]) -> Call:
+    if call.name != "send_notification":
+        return call
+    name = call.arguments["template_id"]
+    return Call(call.name, {**call.arguments, "template_id": renamed.get(name, name)})
+
+
+def _disguise(
+    rng: random.Random, document: dict[str, Any], keep: Sequence[str] = ()
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return a catalogue in another order; labelled templates may get codes for names.
+
+    :param keep: lists whose order has a meaning.
+    """
+    document = copy.deepcopy(document)
+    for key in [name for name in ("channels", "templates", "attributes") if name not in keep]:
+        if rng.random() < 0.6:
+            rng.shuffle(document.get(key, []))
+    for attribute in () if "attributes" in keep else document["attributes"]:
+        if isinstance(attribute, dict) and attribute.get("values") and rng.random() < 0.6:
+            rng.shuffle(attribute["values"])
+    renamed: dict[str, str] = {}
+    if rng.random() < 0.15:
+        code, number = rng.choice(_CODES), rng.randint(1, 800)
+        for template in document["templates"]:
+            if template.get("label") or template.get("description"):
+                number += rng.randint(1, 9)
+                renamed[template["template_id"]] = f"{code}{number:03d}"
+                template["template_id"] = renamed[template["template_id"]]
+    return document, renamed
+
+
+def _without_some(
+    rng: random.Random, document: dict[str, Any], cases: Sequence[Case]
+) -> tuple[dict[str, Any], frozenset[str]]:
+    """Return a catalogue without some of its attributes and values, and what was left out."""
+    lost: set[str] = set()
+    if rng.random() < 0.7:
+        return document, frozenset()
+    used = {name for case in cases for call in case.plan for name in named(call)}
+    kept = []
+    for attribute in document["attributes"]:
+        name = attribute if isinstance(attribute, str) else attribute["name"]
+        # Most of what is left out should be what nobody misses: silence must stay the exception.
+        if rng.random() < (0.06 if name in used else 0.3):
+            lost.add(name)
+            continue
+        kept.append(attribute)
+        if isinstance(attribute, dict) and len(attribute.get("values") or []) > 2:
+            gone = [value for value in attribute["values"] if rng.random() < 0.04]
+            if len(gone) < len(attribute["values"]) - 1:
+                attribute["values"] = [v for v in attribute["values"] if v not in gone]
+                lost |= {f"{name}={_value_name(value)}" for value in gone}
+    return {**document, "attributes": kept}, frozenset(lost)
+
+
+def _value_name(value: Any) -> str:
+    return value if isinstance(value, str) else str(value["name"])
