@@ -72,6 +72,15 @@ _HABITS = (
 # A day, a week, a month, a year.
 _ONE_OF_THEM = (1_440, 10_080, 43_200, 525_600)
 _SIZES = {"days": 1_440, "any": 1_440, "years": 525_600}
+_MONTH, _YEAR = 43_200, 525_600
+# Who comes on four of these has come four times: "ghé bốn bữa".
+_COUNTED_DAYS = ("bua", "hom")
+# Pieces and measures that stand for money, where money is counted.
+_SLANG = {"chai": 1_000_000, "lit": 100_000, "xi": 100_000}
+# What is late is counted in days, and may be not late at all.
+_LATE = r"\b(?:qua han|tre|cham|overdue|late|past due|dpd|arrears)\b"
+_NONE_OR_SOME = re.compile(rf"\b(?:{cue('none_or_some')})\b")
+_NONE_OR_SOME_OF = re.compile(rf"\b(?:{cue('none_or_some_of')})\b")
 _UNITS = (("months?|thang", 43_200), ("years?|nam", 525_600), ("weeks?|tuan", 10_080),
           ("hours?|gio|tieng", 60), ("minutes?|phut", 1))  # fmt: skip
 
@@ -485,6 +494,23 @@ class AmountReader:
             yield Condition(first, last, order, {operator: 1.0}, {quantity.day: 1.0})
 
 
+def may_be_none(attribute: Attribute, reading: Reading) -> bool:
+    """Tell whether a sentence may ask who has nothing, or anything, of what is counted.
+
+    "Chưa đặt lần nào" and "still owing" name no number, and mean that it is 0, or more.
+    """
+    late = attribute.unit == "days" and re.search(_LATE, plain_label(attribute)) is not None
+    if attribute.unit not in ("count", "vnd", "any") and not late:
+        return False
+    text = reading.text_of(0, len(reading.words) - 1)
+    if _NONE_OR_SOME.search(text) and not late:
+        return True
+    if not _NONE_OR_SOME_OF.search(text):
+        return False
+    said = {item.name.removeprefix("~") for item in reading.inside(0, len(reading.words) - 1)}
+    return bool((meanings_of(attribute) - _generic()) & said)
+
+
 @cache
 def _generic() -> frozenset[str]:
     """Return the meanings of words that every number is named with."""
@@ -531,18 +557,38 @@ def amount_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     if quantity.after == "lan" and attribute.unit in ("days", "years", "month", "vnd"):
         return None
     if quantity.kind == "duration":
-        minutes = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
-        if minutes:
-            return _whole(value / minutes) if value >= minutes else None
-        size = _SIZES.get(attribute.unit)
-        return int(value // size) if size and value >= size else None
+        return _time_of(attribute, quantity)
     if quantity.kind == "money":
         if attribute.unit in ("days", "years", "month"):
             return None
         return value if attribute.unit in ("vnd", "any") or value < 1_000_000 else None
     if attribute.unit == "vnd":
+        value = _whole(value * _SLANG.get(quantity.after, 1))
         return value if value >= 1_000 or value == 0 else None
+    if attribute.unit == "month":
+        return value if value in range(1, 13) else None
+    if quantity.after == "tuoi" and _counted_in(attribute) == _MONTH:
+        return _whole(value * 12)
     return value
+
+
+def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
+    """Return what a time is in the attribute's unit, or none when it is no number of those."""
+    value = quantity.value
+    if attribute.unit == "count" and quantity.after in _COUNTED_DAYS:
+        return int(value // _SIZES["days"])
+    unit = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
+    if unit and value == 0:
+        return None
+    if unit in (_MONTH, _YEAR):
+        # Twelve months are a year, though thirty days are a month.
+        months = value / _MONTH if value % _MONTH == 0 else value / _YEAR * 12
+        count = months if unit == _MONTH else months / 12
+        return _whole(count) if count >= 1 else None
+    if unit:
+        return _whole(value / unit) if value >= unit else None
+    size = _SIZES.get(attribute.unit)
+    return int(value // size) if size and (value >= size or value == 0) else None
 
 
 def _counted_in(attribute: Attribute) -> int:

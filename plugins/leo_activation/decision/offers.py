@@ -8,15 +8,22 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from leo_activation.decision.amounts import amount_of
+from leo_activation.decision.amounts import amount_of, may_be_none
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.draft import Drafter
 from leo_activation.decision.mentions import plain_words
-from leo_activation.decision.quantities import Quantity, find_quantities
-from leo_activation.decision.spans import open_values
+from leo_activation.decision.quantities import (
+    PAST,
+    Quantity,
+    find_quantities,
+    guess_quantities,
+)
+from leo_activation.decision.spans import STOPS, open_values
 from leo_activation.decision.toolset import SHOWN_VALUES, ToolSpec
 
 ORDERED = ("gt", "gte", "lt", "lte")
+# What may follow a number that counts none of the things named next.
+_NO_THINGS = STOPS | {"", "tro", "do", "to"}
 
 
 class Offers:
@@ -30,7 +37,9 @@ class Offers:
         """Read the sentence once."""
         self.spec, self.sentence = spec, sentence
         self.draft = Drafter(spec, sentence)
-        self.quantities: list[Quantity] = find_quantities(sentence)
+        stated = find_quantities(sentence)
+        guessed = guess_quantities(sentence, stated)
+        self.quantities = sorted([*stated, *guessed], key=lambda item: item.start)
         self._values = {item.name: self._offered(item) for item in spec.catalogue.attributes}
 
     def values(self, name: str, operator: str = "") -> list[str]:
@@ -73,7 +82,9 @@ class Offers:
     def waits(self) -> list[int]:
         """Return the durations of the sentence in whole minutes, in its order."""
         limit = self.spec.functions["max_wait_minutes"]
-        found = (item.value for item in self.quantities if item.kind == "duration")
+        found = (
+            item.value for item in self.quantities if item.kind == "duration" and item.after != PAST
+        )
         return [int(minutes) for minutes in found if 1 <= minutes <= limit]
 
     def _offered(self, attribute: Attribute) -> list[str]:
@@ -95,12 +106,13 @@ class Offers:
         fitting = [item for item in self.quantities if item.kind != "date"]
         lasting = [item for item in fitting if item.kind == "duration"]
         if attribute.unit == "days" and any(amount_of(attribute, item) for item in lasting):
-            # Beside "60 ngày", a bare number counts something else.
-            fitting = lasting
+            # Beside "60 ngày", a number of something is none of days.
+            fitting = [item for item in fitting if item in lasting or _counts_nothing(item)]
         found = [amount_of(attribute, item) for item in fitting]
         # Nothing at all is a number too: "chưa mua lần nào".
-        none = [0 for item in self.draft.conditions
-                if item.key == (attribute.name, "0") and 0 not in found]  # fmt: skip
+        none = [0] if may_be_none(attribute, self.draft.sentence.reading) else [
+            0 for item in self.draft.conditions if item.key == (attribute.name, "0")
+        ]  # fmt: skip
         return list(dict.fromkeys(str(value) for value in (*found, *none)
                                   if value is not None and value <= limit))  # fmt: skip
 
@@ -130,3 +142,8 @@ class Offers:
     def _spans(self) -> list[str]:
         """Return the pieces of the sentence that may name what no catalogue lists."""
         return open_values(self.sentence)
+
+
+def _counts_nothing(quantity: Quantity) -> bool:
+    """Tell whether nothing is named behind a number: "trên 30 thì"."""
+    return quantity.kind == "plain" and quantity.after in _NO_THINGS

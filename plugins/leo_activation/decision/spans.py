@@ -1,7 +1,8 @@
 """Names that a sentence gives to groups and places of which the catalogue has no list.
 
 A value that nobody listed is copied from the sentence: the words after "khách", "nhóm", "ở",
-before "customers", in quotes, or with a capital letter.
+before "customers", in quotes, or with a capital letter. Well-known places are spelt as in full
+Vietnamese, however they were typed: "da nang" would equal no stored "Đà Nẵng".
 """
 
 from __future__ import annotations
@@ -9,20 +10,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
+from leo_activation.decision.lexicon import cue, cues_document
 from leo_activation.decision.quantities import fold
 
 _LONGEST = 4
 _MOST = 14
 _PIECE = re.compile(r"\w+(?:[.'-]\w+)*|[^\w\s]")
-_QUOTED = re.compile(r"[\"“”']([^\"“”']{1,40})[\"“”']")
+_QUOTED = re.compile(r"[\"“”'‘’«»]([^\"“”'‘’«»]{1,40})[\"“”'‘’«»]")
+# Ranks that are named without anything around them: "non-VIPs", "vip thì".
+_TIER = re.compile(r"\b(?:vv?ip|gold|silver|platinum|diamond)(?=s?\b)", re.IGNORECASE)
+# Signs between a word such as "nhóm" and the name.
+_SIGNS = frozenset(':="“‘«')
+_WIDEST_PLACE = 3
+_LONGEST_INSTITUTION = 8
 _HEADS = tuple(
     tuple(head.split())
     for head in (
         "khach hang|khach|kh|nhom|phan khuc|hang|thanh vien|hoi vien|goi|tai|o|tu|la|"
         "chi nhanh|co so|thanh pho|tinh|quan|khu vuc|nguoi|dan|thuoc|nguoi dung|ngoai|"
         "nganh|dung|loai|tag|thich|segment|group|tier|in|from|of|the|are|outside|"
-        "plan|is|who are|trong|tieng|hoac|hay|va|or|and|cu dan|ai|like|bang"
+        "plan|is|who are|trong|tieng|hoac|hay|va|or|and|cu dan|ai|like|bang|"
+        "nhan vien|nv|cong ty|cty|truong|que|giong|nuoi|thuong hieu|brand|breed|tru|phai|=|=="
     ).split("|")
 )
 _TAILS = frozenset(
@@ -38,6 +48,9 @@ STOPS = frozenset(
     "the an to get gets should receive receives send with who that if then else otherwise and or "
     "except but by via on for not are is they them it all everyone please".split()
 )
+
+_PLACE_HEADS = frozenset("o tai in from tinh pho khach dan nguoi ngoai outside ve que ben".split())
+_PERSONS = frozenset("ai khach nguoi nhom nha ban kh hoi ho chi anh em".split())
 
 
 @dataclass(frozen=True)
@@ -57,17 +70,97 @@ def open_values(sentence: str) -> list[str]:
         _Token(match.group(), fold(match.group()), match.start(), match.end())
         for match in _PIECE.finditer(sentence)
     ]
-    found: dict[str, None] = {}
+    places = dict(_places(tokens))
+    found: dict[str, None] = dict.fromkeys(places.values())
     for value in (
         *_QUOTED.findall(sentence),
+        *_institutions(sentence, tokens),
         *_capitalised(sentence, tokens),
+        *_TIER.findall(sentence),
+        *_opening(sentence, tokens),
         *_after_heads(sentence, tokens),
         *_before_tails(sentence, tokens),
     ):
         cleaned = value.strip(" .,:;-")
         if cleaned and len(cleaned) <= 40 and not any(sign in cleaned for sign in "<>{}[]"):
-            found.setdefault(cleaned)
+            found.setdefault(places.get(fold(cleaned), cleaned))
     return list(found)[:_MOST]
+
+
+@cache
+def _known_places() -> dict[tuple[str, ...], str]:
+    """Return the full names of well-known places by the words that they are typed in."""
+    found: dict[tuple[str, ...], str] = {}
+    for name, *aliases in cues_document()["place_names"]:
+        words = tuple(fold(name).split())
+        for typed in (words, ("".join(words),), *(tuple(alias.split()) for alias in aliases)):
+            found.setdefault(typed, name)
+    return found
+
+
+def _places(tokens: Sequence[_Token]) -> Iterator[tuple[str, str]]:
+    """Yield well-known places, as they are typed without accents and as they are spelt."""
+    known, at = _known_places(), 0
+    while at < len(tokens):
+        step = 1
+        for width in range(_WIDEST_PLACE, 0, -1):
+            words = tokens[at : at + width]
+            name = known.get(tuple(word.plain for word in words))
+            if name and _is_typed(name, words) and (width > 1 or _is_name(tokens, at)):
+                yield " ".join(word.plain for word in words), name
+                step = width
+                break
+        following = tokens[at + 1].text if at + 1 < len(tokens) else ""
+        if tokens[at].plain in ("quan", "q") and re.fullmatch(r"\d{1,2}", following):
+            yield f"{tokens[at].plain} {following}", f"Quận {following}"
+        at += step
+
+
+def _is_typed(name: str, words: Sequence[_Token]) -> bool:
+    """Tell whether words are a name's, with all of its accents or none: "vịnh" is not "Vinh"."""
+    typed = " ".join(word.text.lower() for word in words)
+    return typed == fold(typed) or typed == name.lower()
+
+
+def _is_name(tokens: Sequence[_Token], at: int) -> bool:
+    """Tell whether one word is a place: "Huế", "ở huế" or "hanoi", and not "vinh" as it is."""
+    before = tokens[at - 1].plain if at else ""
+    is_long = len(tokens[at].plain) > _LONGEST
+    return is_long or tokens[at].text[0].isupper() or before in _PLACE_HEADS
+
+
+def _institutions(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
+    """Yield names that begin with what they name: "Đại học Bách khoa Hà Nội"."""
+    words = " ".join(token.plain for token in tokens)
+    for match in re.finditer(rf"\b(?:{cue('institutions')})\b", words):
+        first = words.count(" ", 0, match.start())
+        head = first + match.group().count(" ") + 1
+        last = head
+        while last < len(tokens) and last - first < _LONGEST_INSTITUTION:
+            if tokens[last].plain in STOPS or not tokens[last].text[0].isalnum():
+                break
+            last += 1
+        capitals = [at + 1 for at in range(head, last) if tokens[at].text[0].isupper()]
+        places = [at for at in range(head + 1, last + 1)
+                  if any(tuple(words.split()[at - width : at]) in _known_places()
+                         for width in (2, 3))]  # fmt: skip
+        ends = capitals[-1:] or places[-1:] or range(min(last, first + _LONGEST), head, -1)
+        for end in ends:
+            yield sentence[tokens[first].start : tokens[end - 1].end]
+
+
+def _opening(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
+    """Yield what opens a clause before "thì" or "mà": "poodle mà hơn 20 ngày chưa tắm"."""
+    for at, token in enumerate(tokens):
+        opens = at == 0 or tokens[at - 1].text in ",.;:"
+        if not opens or token.plain in STOPS or token.plain in _PERSONS:
+            continue
+        for end in range(at + 1, min(at + 3, len(tokens))):
+            if tokens[end].plain in ("thi", "ma"):
+                yield sentence[token.start : tokens[end - 1].end]
+                break
+            if not tokens[end].text[0].isalnum():
+                break
 
 
 def _capitalised(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
@@ -99,6 +192,7 @@ def _after_heads(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
 
 
 def _pieces(sentence: str, tokens: Sequence[_Token], first: int) -> Iterator[str]:
+    first += first < len(tokens) and tokens[first].text in _SIGNS
     last = first
     while last < len(tokens) and last < first + _LONGEST:
         token = tokens[last]
