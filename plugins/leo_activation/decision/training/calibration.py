@@ -24,19 +24,23 @@ from leo_activation.paths import ADAPTER_FOLDER
 
 SCALES = (1.0, 1.3, 1.6, 2.0)
 BONUSES = (0.0, 0.7, 1.4)
+# What reached people who should get nothing cannot be taken back; a silence is seen and mended.
+LEAST_RECALL = 0.9
 
 
 def measure(
     prepared: PreparedModel, folder: Path, cases: Sequence[Case], scale: float, call: float
-) -> int:
-    """Return how many plans are right with some calibration.
+) -> tuple[int, float]:
+    """Return how many plans are right with some calibration, and the no-call recall.
 
     :param folder: of the adapter.
     """
     adapter = load_adapter(folder, prepared.weights_sha256)
     learned: Mapping[str, float] = adapter.manifest["advice"]
     engine = Engine(prepared, adapter, advice=calibrated(learned, {"scale": scale, "call": call}))
-    return sum(map(is_right, cases, model_compiler(engine)(cases)))
+    plans = model_compiler(engine)(cases)
+    silent = [not plan for case, plan in zip(cases, plans, strict=True) if not case.plan]
+    return sum(map(is_right, cases, plans)), sum(silent) / max(1, len(silent))
 
 
 def main() -> None:
@@ -52,9 +56,10 @@ def main() -> None:
     best, chosen = -1, {"scale": 1.0, "call": 0.0}
     for scale in options.scales:
         for call in options.bonuses:
-            right = measure(prepared, options.adapter, cases, scale, call)
-            print(f"scale {scale} call {call}: {right}/{len(cases)}", file=sys.stderr, flush=True)
-            if right > best:
+            right, recall = measure(prepared, options.adapter, cases, scale, call)
+            print(f"scale {scale} call {call}: {right}/{len(cases)}, no-call recall {recall:.0%}",
+                  file=sys.stderr, flush=True)  # fmt: skip
+            if right > best and recall >= LEAST_RECALL:
                 best, chosen = right, {"scale": scale, "call": call}
     manifest = json.loads((options.adapter / MANIFEST).read_text(encoding="utf-8"))
     manifest["calibration"] = chosen | {"right": best, "of": len(cases)}
