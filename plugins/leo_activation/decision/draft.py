@@ -38,6 +38,13 @@ _POLITE = cue("polite")
 _LEAD_IN = cue("lead_in")
 _TURNS = cue("turns")
 _IDENTIFIER = re.compile(r"\b[A-Za-z]+(?:_[A-Za-z0-9]+)+\b")
+# What a condition after its message begins with.
+_TRAILS = (
+    rf"[,;]|if|neu|if only|who|whose|that|with|without|only|ma|tinh|rieng|{cue('except')}|"
+    rf"{cue('left_out')}"
+)
+# So much of a template's name is all of it.
+_WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
 _REFUSED, _FORBIDDEN = 8.0, 4.0
 _PERSON = re.compile(
@@ -127,7 +134,7 @@ class Drafter:
         events: list[tuple[int, str, Step | None]] = [
             (item.first, "condition", item) for item in self.conditions
         ]
-        events += [(item.first, "message", item) for item in self.messages]
+        events += [(self._stands_at(item), "message", item) for item in self.messages]
         pauses = [item for item in self.sentence.pauses if item.first > self._told]
         events += [(item.first, "pause", item) for item in pauses]
         events += [(self._rest_begins(first), "else", None) for first, _ in self.sentence.elses]
@@ -136,6 +143,12 @@ class Drafter:
         events += [(first, "silent", None) for first, _ in silent if self._is_silence(first)]
         order = ("else", "silent", "condition", "pause", "message")
         return sorted(events, key=lambda event: (event[0], order.index(event[1])))
+
+    def _stands_at(self, item: Message) -> int:
+        """Return where a message stands: one that all words name comes after all that is asked."""
+        last = len(self.sentence.reading.words) - 1
+        whole = (item.first, item.last) == (0, last)
+        return last + 1 if whole and not self.sentence.reading.says(_SILENT) else item.first
 
     def _turns(self) -> Iterator[int]:
         """Yield where the opposite is only hinted at: "có rồi thì", "không đủ thì", "if not"."""
@@ -240,12 +253,24 @@ class Drafter:
         :param leads: whether this sentence names the customers first, or the message.
         """
         now = branches[-1]
-        if now.is_silent or (now.sends and (leads == "condition" or self._opens_group(now, item))):
+        opens = leads == "condition" and not self._trails(now, item)
+        if now.is_silent or (now.sends and (opens or self._opens_group(now, item))):
             branches.append(Branch())
         elif now.is_rest and not now.sends and branches[:-1]:
             # "còn khách khác ở Hà Nội" is a group of its own, not everybody else.
             now.is_rest = False
         branches[-1].conditions.append(item)
+
+    def _trails(self, now: Branch, item: Condition) -> bool:
+        """Tell whether a condition after the last message restricts that: ", except VIPs"."""
+        if any(self._stands_at(one) > item.first for one in self.messages):
+            return False
+        known = {one.key[0] for one in now.conditions}
+        alike = item.key[0] in known and not {"ne", "not_contains"} & set(item.operators)
+        sent = max((one.last for one in now.actions), default=-1)
+        reading = self.sentence.reading
+        joined = reading.says(_TRAILS, sent + 1, item.first)
+        return joined and not alike and not reading.says(_SILENT, item.first)
 
     def _opens_group(self, now: Branch, item: Condition) -> bool:
         """Tell whether a condition after "gửi … cho …" begins a group of its own: ", ai … thì"."""
@@ -313,7 +338,7 @@ class Drafter:
             item[0] in self.sentence.catalogue.channels for item in self.sentence.channel_mentions
         ):
             return -3.0
-        verb = reading.says(_SENDS)
+        verb = reading.says(_SENDS) or self._is_named()
         score = 2.0 if self.messages and self.sentence.channel_mentions else 0.0
         score += 1.0 if verb else 0.0
         score += 1.0 if self.conditions or self.sentence.pauses else 0.0
@@ -323,12 +348,28 @@ class Drafter:
             score -= 2.0
         if not self.messages:
             score -= 2.0
-        refused = self._is_asked() or self._is_for_others() or self._is_attack
-        if refused or Audience(self.sentence, self.conditions, self.messages).is_unexplained():
+        if self._is_asked() or self._is_for_others() or self._is_attack:
             score -= _REFUSED
-        if MessageReader(self.sentence, self.conditions).is_unknown():
+        if self.is_doubtful:
             score -= _REFUSED
         return score - _FORBIDDEN * (self._is_chore() + self._stops_all())
+
+    def _is_named(self) -> bool:
+        """Tell whether a message and who is to get it stand there: "Toy sale for cat people"."""
+        begins = self._begins()
+        opens = any(item.first <= begins + 1 for item in self.conditions)
+        opens = opens or self.sentence.reading.says(":|-|–", begins)
+        return bool(self.conditions) and any(
+            item.share >= _WHOLE and (opens or item.first <= begins + 1)
+            for item in self.sentence.template_mentions
+        )
+
+    @cached_property
+    def is_doubtful(self) -> bool:
+        """Tell whether the sentence restricts or sends what was not found in the catalogue."""
+        audience = Audience(self.sentence, self.conditions, self.messages)
+        message = MessageReader(self.sentence, self.conditions)
+        return audience.is_unexplained() or message.is_unknown()
 
     def _is_asked(self) -> bool:
         """Tell whether somebody asks a question."""

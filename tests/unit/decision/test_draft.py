@@ -194,6 +194,25 @@ CLUB = ToolSpec(
         ("Hold the email back 6 hours for yoga fans", [("tags", "contains", "yoga_fan"), (360,),
                                                        ("email",)]),
         ("Đang bảo lưu thì gửi Zalo, đừng gửi email", [("tags", "contains", "frozen"), ("zalo",)]),
+        # What is counted down to something that comes is met on that day.
+        ("Three days before the card runs out, email the renewal",
+         [("days_left", "eq", "3"), ("email",)]),
+        ("Members with 5 days or less left: renewal email", [("days_left", "lte", "5"),
+                                                             ("email",)]),
+        # A condition after the message, and those left out after it.
+        ("Hội viên tập trên 8 buổi thì gửi email, trừ ai đang bảo lưu",
+         [("sessions", "gt", "8"), ("email",), ("tags", "not_contains", "frozen")]),
+        ("Zalo the yoga trial to people with more than 8 sessions, frozen members aside",
+         [("sessions", "gt", "8"), ("tags", "not_contains", "frozen"), ("zalo",)]),
+        ("Mọi người nhận email, ai đang bảo lưu thì loại ra",
+         [("tags", "not_contains", "frozen"), ("email",)]),
+        # No channel and no verb: the message is called by its name.
+        ("Yoga trial for acne clients", [("tags", "contains", "acne"), ("zalo",)]),
+        # Somebody thinks again.
+        ("Email the frozen members, sorry, I meant the yoga fans",
+         [("tags", "contains", "yoga_fan"), ("email",)]),
+        ("Email members with over 9 sessions, scratch that, over 12 sessions",
+         [("sessions", "gt", "12"), ("email",)]),
     ],
 )  # fmt: skip
 def test_people_say_it_in_many_ways(sentence: str, plan: list[tuple[Any, ...]]) -> None:
