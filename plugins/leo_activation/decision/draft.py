@@ -259,7 +259,9 @@ class Drafter:
         elif now.is_rest and not now.sends and branches[:-1]:
             # "còn khách khác ở Hà Nội" is a group of its own, not everybody else.
             now.is_rest = False
-        branches[-1].conditions.append(item)
+        said = [(one.key, one.operators, one.items) for one in branches[-1].conditions]
+        if (item.key, item.operators, item.items) not in said:
+            branches[-1].conditions.append(item)
 
     def _trails(self, now: Branch, item: Condition) -> bool:
         """Tell whether a condition after the last message restricts that: ", except VIPs"."""

@@ -314,7 +314,7 @@ class Sentence:
                 continue
             if len(between.split()) <= 3 - (high - low):
                 return True
-        tails = self.reading.find(_EXCEPT_AFTER, last + 1, last + 6)
+        tails = self.reading.find(_EXCEPT_AFTER, last + 1, last + 8)
         if any(not re.search(r"[,;.:–]|\d", self.reading.text_of(last + 1, low - 1))
                for low, _ in tails[:1]):  # fmt: skip
             return True
