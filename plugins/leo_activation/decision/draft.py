@@ -43,6 +43,12 @@ _TRAILS = (
     rf"[,;]|if|neu|if only|who|whose|that|with|without|only|ma|tinh|rieng|{cue('except')}|"
     rf"{cue('left_out')}"
 )
+# What says that one of two conditions is enough, and how many words may stand between them.
+_EITHER = re.compile(
+    r"\b(?:hoac|hay la|or)\b(?! (?:more|less|fewer|over|under|older|younger|longer|above|below|"
+    r"higher|lower|greater|sooner|later|up|hon|tren|duoi|nhieu|it|cao|thap|lau)\b(?! than))"
+)
+_BETWEEN = 8
 # So much of a template's name is all of it.
 _WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
@@ -117,18 +123,45 @@ class Drafter:
     def branches(self) -> list[Branch]:
         """Return who gets what, in order."""
         found = [item for item in self._grouped() if item.sends or item.is_silent]
+        found = self._with_shared(found)
         return [one for item in found for one in self._alternatives(item)]
 
     def _alternatives(self, branch: Branch) -> list[Branch]:
         """Return a branch for each of two conditions of which one is enough."""
-        if len(branch.conditions) != 2 or branch.is_silent:
+        if branch.is_silent:
             return [branch]
-        one, other = branch.conditions
-        between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
-        either = re.match(r"(?:hoac(?: la)?|or)\b", between)
-        if not either or one.key[0] == other.key[0]:
-            return [branch]
-        return [replace(branch, conditions=[item]) for item in branch.conditions]
+        for one, other in pairwise(branch.conditions):
+            if one.key[0] == other.key[0]:
+                continue
+            between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
+            if len(between.split()) > _BETWEEN or not _EITHER.search(between):
+                continue
+            if not re.search(r"\b(?:va|and|ma|dong thoi|but|nhung)\b|[;.:]", between):
+                others = [item for item in branch.conditions if item not in (one, other)]
+                return [replace(branch, conditions=[*others, item]) for item in (one, other)]
+        return [branch]
+
+    def _with_shared(self, branches: list[Branch]) -> list[Branch]:
+        """Give each branch the group that is named once for all: "VIPs: over 2 … , below …".
+
+        That is so where the branches only tell apart what the last condition of the first says.
+        """
+        sending = [item for item in branches if item.sends and item.conditions]
+        if len(sending) != len(branches) or len(branches) < 2 or len(branches[0].conditions) < 2:
+            return branches
+        *outer, inner = branches[0].conditions
+        own = [item for branch in branches[1:] for item in branch.conditions]
+        apart = all(item.key[0] == inner.key[0] for item in own)
+        if not apart or any(item.key[0] == inner.key[0] for item in outer):
+            return branches
+        between = self.sentence.reading.text_of(outer[-1].last + 1, inner.first - 1)
+        known = self.sentence.catalogue.attribute(inner.key[0])
+        halves = known is not None and known.type == "number" and len(own) == 1
+        halves = halves and own[0].key == inner.key
+        if not (":" in between or (halves and re.search(r"[,:;]|\b(?:if|neu|ma)\b", between))):
+            return branches
+        return [branches[0], *(replace(item, conditions=[*outer, *item.conditions])
+                               for item in branches[1:])]  # fmt: skip
 
     def _events(self) -> list[tuple[int, str, Step | None]]:
         events: list[tuple[int, str, Step | None]] = [
@@ -218,6 +251,8 @@ class Drafter:
                     self._turn(branches, kind, at)
                 case Condition():
                     leads = leads or ("message" if now.sends else "condition")
+                    if now.sends and self._is_tail(now, item):
+                        leads = "message"
                     self._restrict(branches, item, leads)
                 case Message() if self._follows_group(now, item, leads) or now.is_silent:
                     branches.append(Branch(actions=[item], is_rest=now.is_silent))
@@ -262,6 +297,14 @@ class Drafter:
         said = [(one.key, one.operators, one.items) for one in branches[-1].conditions]
         if (item.key, item.operators, item.items) not in said:
             branches[-1].conditions.append(item)
+
+    def _is_tail(self, now: Branch, item: Condition) -> bool:
+        """Tell whether a condition says when the message before it is sent: "by email if …"."""
+        sent = max((one.last for one in now.actions), default=-1)
+        between = self.sentence.reading.text_of(sent + 1, item.first - 1)
+        return re.match(r"(?:if|when|neu|khi)\b", between) is not None and not re.search(
+            r"[,;.:]|\b(?:thi|then)\b", between
+        )
 
     def _trails(self, now: Branch, item: Condition) -> bool:
         """Tell whether a condition after the last message restricts that: ", except VIPs"."""

@@ -24,14 +24,11 @@ _KINDS = (
 )
 # Places that English writes in one word.
 _JOINED = frozenset({"ha noi", "da nang", "hai phong", "sai gon", "da lat", "sa pa", "can tho"})
-_PLACED = (
-    r"o|tai|in|from|at|around|near|outside|dan|nguoi|khach|ngoai|vung|khu vuc|la|den tu|song|"
-    r"customers|people|the|our|for|to|cho|va|and|hoac|or|voi|,|nhom|tru|except|not|hoc sinh|"
-    r"sinh vien|thanh pho|tinh|quan|target|tep"
+_THINGS = (
+    r"showroom|khai truong|hoi thao|su kien|event|tour|chuyen bay|flights?|trips?|ve|workshop|"
+    r"hoi cho|trien lam|festival|store|du an|project"
 )
-_OF_PLACE = (
-    rf"{cue('heads')}|based|residents?|locals?|area|branch|thi|:|\\+|only|,|->|=|va|ma|nhan|co"
-)
+_SOMEBODY = cue("somebody")
 # From here on a place is a part of a template's name.
 _NAMES = 0.6
 
@@ -122,9 +119,8 @@ class OpenReader:
         if any(item.first <= first and last <= item.last and item.share > _NAMES
                for item in self.sentence.template_mentions):  # fmt: skip
             return False
-        led = reading.says(_PLACED, max(0, first - 2), first - 1)
-        followed = reading.says(_OF_PLACE, last + 1, last + 1)
-        return led or followed or self.sentence.clause_start(first) == first
+        opened = reading.says(_THINGS, max(0, first - 2), first - 1)
+        return not opened or reading.says(_SOMEBODY, max(0, first - 3), first - 1)
 
     def _open_groups(self) -> Iterator[tuple[int, int, str, float]]:
         """Yield the groups named before "customers", and VIPs wherever they stand."""

@@ -213,6 +213,16 @@ CLUB = ToolSpec(
          [("tags", "not_contains", "frozen"), ("email",)]),
         # No channel and no verb: the message is called by its name.
         ("Yoga trial for acne clients", [("tags", "contains", "acne"), ("zalo",)]),
+        # A group that is named once for several branches.
+        ("Yoga fans get it by email if they have at least 5 sessions, by Zalo with fewer than 5",
+         [("tags", "contains", "yoga_fan"), ("sessions", "gte", "5"), ("email",),
+          ("tags", "contains", "yoga_fan"), ("sessions", "lt", "5"), ("zalo",)]),
+        # One of two conditions is enough, whatever stands between them.
+        ("Email renewal to members with under 5 sessions, or whose card has at most 3 days left",
+         [("sessions", "lt", "5"), ("email",), ("days_left", "lte", "3"), ("email",)]),
+        # A channel alone at the end is no second message.
+        ("Mời học thử yoga cho ai tập dưới 5 buổi, Zalo nhé", [("sessions", "lt", "5"),
+                                                               ("zalo",)]),
         # Somebody thinks again.
         ("Email the frozen members, sorry, I meant the yoga fans",
          [("tags", "contains", "yoga_fan"), ("email",)]),
