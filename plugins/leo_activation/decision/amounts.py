@@ -41,6 +41,10 @@ _LOOSE = (
     r"(?:(?:khoang|tam|la|co|the|a|total|of|muc|so|chung|dung|den|toi|than|mot|moc|tai|qua) ?)"
     r"{0,2}"
 )
+_JOINED = re.compile(
+    r"\d+-(?:hour|day|night|week|month|year|minute|percent|star|seat|piece)s?"
+    r"(?! (?:inactiv|lapse|dormant|absen|old|streak|gap|silen))", re.IGNORECASE
+)  # fmt: skip
 _YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = (
     rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|who|whose|that|which|with|having|but|{CHANNEL})\b"
@@ -122,11 +126,17 @@ class AmountReader:
         return (
             named
             or self._is_for_new(first)
+            or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
             or quantity.after == NEXT
             or self._is_in_template(first, last)
             or self._is_period(index)
         )
+
+    def _is_joined(self, first: int) -> bool:
+        """Tell whether an amount only describes what follows: "the 48-hour sale"."""
+        reading = self.sentence.reading
+        return _JOINED.match(reading.sentence, reading.words[first].start) is not None
 
     def _is_for_new(self, first: int) -> bool:
         """Tell whether "lần đầu" only says once more that customers are new."""

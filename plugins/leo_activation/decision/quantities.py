@@ -60,6 +60,8 @@ _PLAIN_SPELT = frozenset({"hai", "ba", "ty", "ti", "cu", "van"})
 # After these a word that counts is a number: "at most one lesson", "ít nhất hai món".
 _COMPARED = frozenset("most least than over under above below exactly nhat tren duoi hon qua dung "
                       "thieu da du".split())  # fmt: skip
+# "Chúc" before these is a wish, and no ten.
+_WISHED = frozenset("mung sinh sn tet hpbd".split())
 _ONCE_AFTER = frozenset("exactly only just least most than bought ordered visited been purchased "
                         "at precisely".split())  # fmt: skip
 # Times that name no number. They are waits, never what a condition compares with.
@@ -348,7 +350,8 @@ def _number(tokens: list[tuple[str, int]], index: int) -> tuple[float | None, in
     if word in {"a", "an"} and _unit(tokens, index) in {"couple", "dozen", "hundred"}:
         total, index = float(_DIGITS[tokens[index][0]]), index + 1
     factor = _TIMES.get(_unit(tokens, index))
-    if factor and total and tokens[index][0] != word:
+    wishes = _unit(tokens, index) == "chuc" and _unit(tokens, index + 1) in _WISHED
+    if factor and total and tokens[index][0] != word and not wishes:
         total, index = total * factor, index + 1
         if factor == 100:
             tens, after = _tens(tokens, index)

@@ -38,6 +38,12 @@ _SINCE_THEN = cue("since_then")
 _SAID_OUT = 4.0
 _WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
 _HOLDS = r"wait\w*|hold|delay\w*|postpone|pause|doi|hoan|tri hoan|tam ngung|tam hoan|put off"
+# What is said of an address, and not of a message: "email nào xác thực rồi".
+_IS_CHECKED = (
+    r"(?:address(?:es)? )?(?:nao |da |chua |con |is |are |not |has |been |isn t |hasn t )*"
+    r"(?:xac (?:thuc|minh|nhan)|verif\w+|confirmed|unverified|bounced|valid|invalid)|"
+    r"addresses|on file"
+)
 _TAKES_BACK = r"(?:a|ah|y) (?:khong|ko)(?: phai)?"
 _BOUNDS = (
     r"or (?:less|more|fewer|longer|sooner|over|under|above|below)|and (?:over|above|below|under)|"
@@ -186,6 +192,9 @@ class Sentence:
             for item in self.reading.mentions({attribute.name: attribute.label}):
                 if item.first <= first and last <= item.last and item.share > 0.7:
                     return True
+        checked = self.reading.find(_IS_CHECKED, last + 1, last + 4)
+        if any(low == last + 1 for low, _ in checked):
+            return True
         is_fact = self.reading.says(_CHANNEL_IS_FACT, max(0, first - 2), first - 1)
         is_fact = is_fact and not self.reading.says(r"thi|[,:]", max(0, first - 1), first - 1)
         is_sent = self.reading.says(r"gui|send|nhan", max(0, first - 2), first - 1)

@@ -223,6 +223,13 @@ CLUB = ToolSpec(
         # A channel alone at the end is no second message.
         ("Mời học thử yoga cho ai tập dưới 5 buổi, Zalo nhé", [("sessions", "lt", "5"),
                                                                ("zalo",)]),
+        # An arrow stands between who and what.
+        ("Acne → email, yoga fan → Zalo", [("tags", "contains", "acne"), ("email",),
+                                           ("tags", "contains", "yoga_fan"), ("zalo",)]),
+        ("thẻ còn 3 ngày => email gia hạn", [("days_left", "eq", "3"), ("email",)]),
+        # Joined to what follows, an amount only describes it; a code is no everyday word.
+        ("Email the 5-day renewal offer to frozen members", [("tags", "contains", "frozen"),
+                                                             ("email",)]),
         # Somebody thinks again.
         ("Email the frozen members, sorry, I meant the yoga fans",
          [("tags", "contains", "yoga_fan"), ("email",)]),
