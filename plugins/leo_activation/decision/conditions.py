@@ -42,7 +42,8 @@ _SUBSCRIBERS = rf"accounts?|addresses|business(?:es)?|{cue('heads')}"
 # Who gets something: "to our …", "tell the …".
 _RECEIVES = (
     r"(?:to|for|cho|toi|den|tell|ping|notify|remind|alert|invite|survey|e ?mail|text|message|thank|"
-    r"reward|gift|greet|congratulate|push|zalo|sms|let|ask|nudge|warn|send|give|offer|bao|nhac|moi)"
+    r"reward|gift|greet|congratulate|push|zalo|sms|let|ask|nudge|warn|send|give|offer|bao|nhac|moi|"
+    r"target|tep|tap|danh sach)"
     r"(?: (?:all|our|the|every|each|any|those|these|of|non|existing|cac|nhung|moi|tat ca|my|-))*"
 )
 _NOT_INSIDE = r"khong(?: phai)?|chua|ko|not|never"
@@ -252,7 +253,10 @@ class ConditionReader:
             for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
                 if any(item.first <= one.last and one.first <= item.last for one in opposite):
                     continue
-                led = self.sentence.reading.says(_HAVING, item.first - 1, item.first)
+                article = self.sentence.reading.says(r"the|an?|our", item.first - 1, item.first - 1)
+                led = self.sentence.reading.says(
+                    _HAVING, item.first - (2 if article and item.first > 1 else 1), item.first
+                )
                 enough = _HALF if led and not self._is_in_zone(item) else _MOST
                 if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
                     continue
@@ -321,7 +325,8 @@ class ConditionReader:
         receives = any(high == item.first - 1 for _, high in led) and reading.says(
             _SUBSCRIBERS, item.last, item.last + 1
         )
-        return receives or any(first == item.last + 1 for first, _ in places)
+        which = reading.says("nao", item.last + 1, item.last + 1)
+        return receives or which or any(first == item.last + 1 for first, _ in places)
 
     def _known(self, found: Sequence[Condition]) -> Iterator[Condition]:
         """Yield the attributes of which the sentence asks whether they are known."""

@@ -104,6 +104,7 @@ def test_a_sentence_is_drafted(sentence: str, plan: list[tuple[Any, ...]]) -> No
         ("Khách Hà Nội hoặc Hải Phòng: Zalo", [("city", "in", ("Hà Nội", "Hải Phòng")), ("zalo",)]),
         ("Khách hạng Gold nhận email", [("loyalty_tier", "eq", "Gold"), ("email",)]),
         ("Ai có app thì gửi email", [("has_app", "eq", "true"), ("email",)]),
+        ("Email everybody who has the app", [("has_app", "eq", "true"), ("email",)]),
         ("Nhắc giỏ hàng bỏ quên cho ai hơn 7 ngày chưa đặt đơn",
          [("last_order_days", "gt", "7"), ("email",)]),
     ],
