@@ -41,8 +41,21 @@ _LOOSE = (
     r"(?:(?:khoang|tam|la|co|the|a|total|of|muc|so|chung|dung|den|toi|than|mot|moc|tai|qua) ?)"
     r"{0,2}"
 )
+_JOINED = re.compile(
+    r"\d+-(?:hour|day|night|week|month|year|minute|percent|star|seat|piece)s?"
+    r"(?! (?:inactiv|lapse|dormant|absen|old|streak|gap|silen))", re.IGNORECASE
+)  # fmt: skip
 _YOUNGEST, _OLDEST = 10, 120
-_APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
+_APART_FROM = (
+    rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|who|whose|that|which|with|having|but|{CHANNEL})\b"
+)
+# After these comparisons an amount of their own may come.
+_LEADING = r"at|max|maximum|minimum|plus"
+# Days counted from here to what comes are those and no others: "three days before they leave".
+_AHEAD = (
+    r"(?:left )?(?:before|ahead of|prior to|in advance|to go|until|till|from now)|left|remaining|"
+    r"nua|truoc(?: khi| ngay| luc| han| chuyen| buoi| gio)?|out from"
+)
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
 # Who has the amount: that is no word of what is counted.
@@ -122,11 +135,17 @@ class AmountReader:
         return (
             named
             or self._is_for_new(first)
+            or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
             or quantity.after == NEXT
             or self._is_in_template(first, last)
             or self._is_period(index)
         )
+
+    def _is_joined(self, first: int) -> bool:
+        """Tell whether an amount only describes what follows: "the 48-hour sale"."""
+        reading = self.sentence.reading
+        return _JOINED.match(reading.sentence, reading.words[first].start) is not None
 
     def _is_for_new(self, first: int) -> bool:
         """Tell whether "lần đầu" only says once more that customers are new."""
@@ -243,7 +262,9 @@ class AmountReader:
         """Return the comparison that goes without saying: nothing bought "90 ngày" is at least."""
         quantity, first, last = self.sentence.quantities[index]
         ahead = self.sentence.reading.says(r"con|chi con|only", max(0, first - 2), first - 1)
-        ahead = ahead or self.sentence.reading.says(r"left|remaining|nua", last + 1, last + 1)
+        ahead = ahead or any(
+            low == last + 1 for low, _ in self.sentence.reading.find(_AHEAD, last + 1, last + 3)
+        )
         if quantity.kind == "duration" and not ahead:
             return {"gte": 0.6, "gt": 0.4}
         return {"eq": 0.7, "gte": 0.4}
@@ -253,8 +274,7 @@ class AmountReader:
         _, first, last = self.sentence.quantities[index]
         for name, words in _AFTER:
             after = self.sentence.reading.find(words, last + 1, last + 6)
-            gaps = [self.sentence.reading.text_of(last + 1, low - 1) for low, _ in after]
-            if any(len(gap.split()) <= 3 and not re.search(_APART_FROM, gap) for gap in gaps):
+            if any(self._follows(index, low, high) for low, high in after):
                 return {name: 1.0}
         if self._is_range(index, index + 1):
             return {"gte": 1.0}
@@ -270,6 +290,16 @@ class AmountReader:
             if self._belongs(name, low, high, first)
         }
         return {found[max(found)]: 1.0} if found else {}
+
+    def _follows(self, index: int, low: int, high: int) -> bool:
+        """Tell whether a comparison after an amount is that amount's, not the next one's."""
+        reading, last = self.sentence.reading, self.sentence.quantities[index][2]
+        gap = reading.text_of(last + 1, low - 1)
+        if len(gap.split()) > 3 or re.search(_APART_FROM, gap):
+            return False
+        others = self.sentence.quantities[index + 1 : index + 2]
+        leads = reading.says(_LEADING, low, low)
+        return not (leads and any(first == high + 1 for _, first, _ in others))
 
     def _belongs(self, name: str, low: int, high: int, first: int) -> bool:
         """Tell whether a comparison before an amount is that amount's."""

@@ -38,7 +38,14 @@ _AUDIENCE_LEAD = cue("audience_lead")
 _PEOPLE_LEAD = cue("people_lead")
 _ZONE_OPENS = cue("zone_opens")
 _ZONE_ENDS = cue("zone_ends")
-_SUBSCRIBERS = r"subscribers?|users?|members?|customers?|clients?|owners?|holders?|accounts?"
+_SUBSCRIBERS = rf"accounts?|addresses|business(?:es)?|{cue('heads')}"
+# Who gets something: "to our …", "tell the …".
+_RECEIVES = (
+    r"(?:to|for|cho|toi|den|tell|ping|notify|remind|alert|invite|survey|e ?mail|text|message|thank|"
+    r"reward|gift|greet|congratulate|push|zalo|sms|let|ask|nudge|warn|send|give|offer|bao|nhac|moi|"
+    r"target|tep|tap|danh sach)"
+    r"(?: (?:all|our|the|every|each|any|those|these|of|non|existing|cac|nhung|moi|tat ca|my|-))*"
+)
 _NOT_INSIDE = r"khong(?: phai)?|chua|ko|not|never"
 _FOLLOWS_GROUP = (
     r"customers?|members?|users?|clients?|guests?|people|shoppers|patients?|students?|holders?|"
@@ -96,12 +103,21 @@ class ConditionReader:
 
     def _corrected(self, found: list[Condition]) -> list[Condition]:
         """Drop what the sentence takes back: "khách VIP hoặc … à không, chỉ …"."""
-        for low, high in self.sentence.reading.find(_CORRECTS):
-            start = self.sentence.clause_start(max(0, low - 1))
+        reading = self.sentence.reading
+        for low, high in reading.find(_CORRECTS):
             later = [item for item in found if item.first > high]
-            dots = self.sentence.reading.says(r"[.,;]", max(0, low - 2), low - 1)
-            if later and dots and not self.sentence.has_message_between(start - 1, later[0].first):
-                found = [item for item in found if item.first > high]
+            dots = reading.says(r"[.,;:–-]|\(", max(0, low - 2), low - 1)
+            if not later or not dots or self.sentence.has_message_between(high, later[0].first):
+                continue
+            end = low - 1
+            while end > 0 and not reading.words[end].text[0].isalnum():
+                end -= 1
+            start = self.sentence.clause_start(end)
+            near = [item for item in found if start <= item.first and item.last < low]
+            if self.sentence.has_message_between(start - 1, low):
+                # "Email the monthly people, scratch that, the yearly ones" takes back one thing.
+                near = [item for item in near if item.key[0] == later[0].key[0]]
+            found = [item for item in found if item not in near]
         return found
 
     def _named_conditions(self) -> Iterator[Condition]:
@@ -237,7 +253,10 @@ class ConditionReader:
             for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
                 if any(item.first <= one.last and one.first <= item.last for one in opposite):
                     continue
-                led = self.sentence.reading.says(_HAVING, item.first - 1, item.first)
+                article = self.sentence.reading.says(r"the|an?|our", item.first - 1, item.first - 1)
+                led = self.sentence.reading.says(
+                    _HAVING, item.first - (2 if article and item.first > 1 else 1), item.first
+                )
                 enough = _HALF if led and not self._is_in_zone(item) else _MOST
                 if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
                     continue
@@ -302,10 +321,12 @@ class ConditionReader:
         places = self.sentence.reading.find(r"(?:roi |xong )?(?:thi|:)", item.last + 1,
                                             item.last + 2)  # fmt: skip
         reading = self.sentence.reading
-        receives = reading.says(r"to|for|cho|toi", item.first - 1, item.first - 1) and reading.says(
+        led = reading.find(_RECEIVES, max(0, item.first - 5), item.first - 1)
+        receives = any(high == item.first - 1 for _, high in led) and reading.says(
             _SUBSCRIBERS, item.last, item.last + 1
         )
-        return receives or any(first == item.last + 1 for first, _ in places)
+        which = reading.says("nao", item.last + 1, item.last + 1)
+        return receives or which or any(first == item.last + 1 for first, _ in places)
 
     def _known(self, found: Sequence[Condition]) -> Iterator[Condition]:
         """Yield the attributes of which the sentence asks whether they are known."""

@@ -34,6 +34,8 @@ _TOKEN = re.compile(
     r"|[^\W_]+|[<>=≥≤+]+|(?<![^\W\d_])[-–]|[,;:!?()/&]|\.(?!\d)",
     re.IGNORECASE,
 )
+# "VIP → email" and "VIP => email" say what "VIP: email" says.
+_ARROW = re.compile(r"→|⇒|➜|➡|=+>|-+>")
 _AMOUNT = re.compile(r"\d\s*$")
 _NAME_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 # With their accents these words are not what they look like without.
@@ -114,6 +116,7 @@ class Feature:
 def words_of(sentence: str) -> list[Word]:
     """Return the words and signs of a sentence."""
     found = []
+    sentence = _ARROW.sub(lambda match: ":".ljust(len(match.group())), sentence)
     for match in _TOKEN.finditer(sentence):
         typed = unicodedata.normalize("NFC", match.group().lower())
         if typed in _SHORT and not (typed == "k" and _AMOUNT.search(sentence[: match.start()])):
@@ -135,7 +138,7 @@ def fold_name(name: str) -> str:
 
 
 # Raised with every change of the rules that read a sentence: memos and traces keep it.
-RULES_VERSION = "4"
+RULES_VERSION = "5"
 
 
 @cache

@@ -17,6 +17,21 @@ _GROUP_TAILS = cue("group_tails")
 # Pairs of syllables that are one word, though the first alone would end a name.
 _WHOLE = frozenset({"nhan vien", "tin dung", "co dong", "gui tiet", "moi gioi", "tin nhan"})
 
+# Attributes that say where somebody is, and which places those are.
+_KINDS = (
+    ("district", r"district|quan|huyen|phuong|ward"),
+    ("province", r"city|province|thanh pho|tinh|tinh thanh|location|town|noi o|address|region"),
+)
+# Places that English writes in one word.
+_JOINED = frozenset({"ha noi", "da nang", "hai phong", "sai gon", "da lat", "sa pa", "can tho"})
+_THINGS = (
+    r"showroom|khai truong|hoi thao|su kien|event|tour|chuyen bay|flights?|trips?|ve|workshop|"
+    r"hoi cho|trien lam|festival|store|du an|project"
+)
+_SOMEBODY = cue("somebody")
+# From here on a place is a part of a template's name.
+_NAMES = 0.6
+
 
 class OpenReader:
     """Finds the conditions on attributes without a list of values.
@@ -47,9 +62,11 @@ class OpenReader:
         taken |= {i for _, first, last in self.sentence.quantities for i in range(first, last + 1)}
         used: set[str] = set()
         for attribute in attributes:
-            for first, last, value, weight in self._open_values(attribute):
+            found = [*self._open_values(attribute), *self._places(attribute)]
+            for first, last, value, weight in found:
                 words = set(range(first, last + 1))
-                if words & taken or (attribute.name in used and attribute.type != "set"):
+                several = attribute.type == "set" or _spelt(attribute, value)
+                if words & taken or (attribute.name in used and not several):
                     continue
                 taken |= words
                 used.add(attribute.name)
@@ -72,10 +89,38 @@ class OpenReader:
                 last = self._name_end(first)
                 if last < first:
                     continue
+                if (place := self._place_at(attribute, first)) is not None:
+                    yield place
+                    continue
                 if pattern[0] != "^" or reading.sentence[reading.words[first].start].isupper():
                     yield first, last, self._typed(first, last), 1.0
         if attribute.type == "set":
             yield from self._open_groups()
+
+    def _places(self, attribute: Attribute) -> Iterator[tuple[int, int, str, float]]:
+        """Yield the places that are known by name, where they say whom to send to."""
+        reading = self.sentence.reading
+        for plain, spelt in _places_of(attribute).items():
+            for first, last in reading.find(re.escape(plain)):
+                if self._is_audience(first, last):
+                    yield first, last, spelt, 1.0
+
+    def _place_at(self, attribute: Attribute, first: int) -> tuple[int, int, str, float] | None:
+        """Return the place that begins at a word, written as its people write it."""
+        for plain, spelt in _places_of(attribute).items():
+            last = first + plain.count(" ")
+            if self.sentence.reading.text_of(first, last) == plain:
+                return first, last, spelt, 1.0
+        return None
+
+    def _is_audience(self, first: int, last: int) -> bool:
+        """Tell whether a place is where people are, and no part of what is sent."""
+        reading = self.sentence.reading
+        if any(item.first <= first and last <= item.last and item.share > _NAMES
+               for item in self.sentence.template_mentions):  # fmt: skip
+            return False
+        opened = reading.says(_THINGS, max(0, first - 2), first - 1)
+        return not opened or reading.says(_SOMEBODY, max(0, first - 3), first - 1)
 
     def _open_groups(self) -> Iterator[tuple[int, int, str, float]]:
         """Yield the groups named before "customers", and VIPs wherever they stand."""
@@ -119,6 +164,26 @@ class OpenReader:
             if words and plain[first : first + len(words)] == words:
                 return first, first + len(words) - 1
         return None
+
+
+@cache
+def _places_of(attribute: Attribute) -> dict[str, str]:
+    """Return the places that can be values of an attribute, by their words without accents."""
+    kinds = [
+        kind for kind, names in _KINDS if re.search(rf"\b(?:{names})\b", plain_label(attribute))
+    ]
+    places = cues_document()["spelt_places"]
+    found: dict[str, str] = {}
+    for name in (name for kind in kinds[:1] for name in places[kind]) if kinds else ():
+        plain = " ".join(word.text for word in words_of(name) if word.text[0].isalnum())
+        for text in (plain, *(("".join(plain.split()),) if plain in _JOINED else ())):
+            found.setdefault(text, name)
+    return found
+
+
+def _spelt(attribute: Attribute, value: str) -> bool:
+    """Tell whether a value is a place known by name."""
+    return value in _places_of(attribute).values()
 
 
 def _frames(attribute: Attribute) -> list[str]:
