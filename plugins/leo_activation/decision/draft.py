@@ -323,12 +323,18 @@ class Drafter:
             score -= 2.0
         if not self.messages:
             score -= 2.0
-        refused = self._is_asked() or self._is_for_others() or self._is_attack
-        if refused or Audience(self.sentence, self.conditions, self.messages).is_unexplained():
+        if self._is_asked() or self._is_for_others() or self._is_attack:
             score -= _REFUSED
-        if MessageReader(self.sentence, self.conditions).is_unknown():
+        if self.is_doubtful:
             score -= _REFUSED
         return score - _FORBIDDEN * (self._is_chore() + self._stops_all())
+
+    @cached_property
+    def is_doubtful(self) -> bool:
+        """Tell whether the sentence restricts or sends what was not found in the catalogue."""
+        audience = Audience(self.sentence, self.conditions, self.messages)
+        message = MessageReader(self.sentence, self.conditions)
+        return audience.is_unexplained() or message.is_unknown()
 
     def _is_asked(self) -> bool:
         """Tell whether somebody asks a question."""
