@@ -76,7 +76,7 @@ class ConditionReader:
             item
             for item in self._numbers.none_at_all()
             if not any(first <= item.last and item.first <= last for first, last in taken)
-            or not self._says_yes_or_no(item, found)
+            or not self._is_said_already(item, found)
         ]
         found = [item for item in found if not self._is_counted(item, found)]
         found += OpenReader(self.sentence).conditions(found)
@@ -85,10 +85,10 @@ class ConditionReader:
         found.sort(key=lambda item: (item.first, item.last))
         return self._merged([item for item in found if not self._is_subject(item)])
 
-    def _says_yes_or_no(self, item: Condition, found: Sequence[Condition]) -> bool:
-        """Tell whether the words are a yes-or-no condition already."""
+    def _is_said_already(self, item: Condition, found: Sequence[Condition]) -> bool:
+        """Tell whether the words are a yes-or-no condition already, or one on the same number."""
         return any(
-            other.key[1] in ("true", "false")
+            (other.key[1] in ("true", "false") or other.key[0] == item.key[0])
             and other.first <= item.last
             and item.first <= other.last
             for other in found

@@ -20,6 +20,7 @@ from leo_activation.paths import PROMPTS_FOLDER
 
 LEXICON_FILE = "lexicon.v1.json"
 CUES_FILE = "cues.v1.json"
+PLACES_FILE = "places.v1.json"
 _LONGEST = 4
 _SYLLABLE = 3
 # Words that only look like forms of others.
@@ -135,13 +136,14 @@ def fold_name(name: str) -> str:
 
 
 # Raised with every change of the rules that read a sentence: memos and traces keep it.
-RULES_VERSION = "4"
+RULES_VERSION = "5"
+_WORDS = (LEXICON_FILE, CUES_FILE, PLACES_FILE)
 
 
 @cache
 def reading_version() -> str:
     """Return the version of the rules and of the words that they know."""
-    content = b"".join((PROMPTS_FOLDER / name).read_bytes() for name in (LEXICON_FILE, CUES_FILE))
+    content = b"".join((PROMPTS_FOLDER / name).read_bytes() for name in _WORDS)
     return f"{RULES_VERSION}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 

@@ -60,6 +60,8 @@ _PLAIN_SPELT = frozenset({"hai", "ba", "ty", "ti", "cu", "van"})
 # After these a word that counts is a number: "at most one lesson", "ít nhất hai món".
 _COMPARED = frozenset("most least than over under above below exactly nhat tren duoi hon qua dung "
                       "thieu da du".split())  # fmt: skip
+# After these "ba củ" is money, even where accents are left out.
+_LED = frozenset("tren duoi hon tu den toi qua chi tieu thieu it nhat vuot dat".split())
 _ONCE_AFTER = frozenset("exactly only just least most than bought ordered visited been purchased "
                         "at precisely".split())  # fmt: skip
 # Times that name no number. They are waits, never what a condition compares with.
@@ -69,7 +71,12 @@ _NEXT = re.compile(
     r"|(?:the )?(?:next|following) day))\b"
 )
 _HALF = {"nua", "half"}
-_TOKEN = re.compile(r"\d[\d.,]*|[^\W\d_]+")
+# "Một triệu hai" is a million and two tenths of it, where nothing is counted after it.
+_TENTHS = frozenset("mot hai ba bon tu lam sau bay tam chin".split())
+_AFTER_AMOUNT = frozenset(
+    ", thi tro va hoac ma nhung con la do dong vnd d gui push email sms zalo".split()
+) | {""}
+_TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 _GROUPED = re.compile(r"\d{1,3}([.,]\d{3})+")
 _DATE = re.compile(
     r"(?<!\d)(?:(?P<d>\d{1,2})[/.-](?P<m>\d{1,2})[/.-](?P<y>\d{4})"
@@ -90,8 +97,13 @@ _COUNTED = frozenset(
     "don lan tuoi hoa buoi ve chuyen diem nguoi con mon san buoc dem km orders order times "
     "purchases visits sessions nights points tickets items kids".split()
 )
+# English words that are always numbers; "ten" is also "tên", a name.
+_ALWAYS = frozenset(
+    "two three four five six seven eight nine eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
 # Words that are numbers only in front of a unit: "sau" is "after" far more often than "six".
-_NEEDS_UNIT = set(_DIGITS) - {"two", "three", "four", "five", "seven", "eight", "nine"}
+_NEEDS_UNIT = set(_DIGITS) - _ALWAYS
 
 
 # What stands as ``after`` of such a time.
@@ -168,6 +180,7 @@ def _tokens(typed: str) -> list[tuple[str, int]]:
         word, plain = match.group(), fold(match.group())
         known = plain in _VIETNAMESE
         other = word != plain and word not in _SPELT
+        known = known or plain == "ten"
         bare = accented and word == plain and plain not in _PLAIN_SPELT and len(plain) > 2
         found.append((f"{plain}'" if known and (other or bare) else plain, match.start()))
     return found
@@ -225,7 +238,8 @@ def _measured(
     spelled = not word[0].isdecimal()
     if unit == "m" and _unit(tokens, after + 1) in {"2", "3"}:
         return Quantity("plain", number, start, f"m{tokens[after + 1][0]}"), after + 2
-    if unit in _MULTIPLIERS and _is_scale(tokens, after, spelled=spelled):
+    led = index > 0 and tokens[index - 1][0] in _LED
+    if unit in _MULTIPLIERS and _is_scale(tokens, after, spelled=spelled and not led):
         return _money(tokens, after, number, start)
     if unit in _MINUTES and not (unit == "g" and word in {"2", "3", "4", "5", "6"}):
         return _duration(tokens, after, number, start)
@@ -246,6 +260,10 @@ def _is_number(tokens: list[tuple[str, int]], index: int, unit: str) -> bool:
     word = tokens[index][0]
     if word in {"a", "an", *_HALF}:
         return False
+    if word == "zero":
+        return unit not in {"", "percent", "interest", "cost"}
+    if word == "ten" and (unit == "or" or re.fullmatch(r"[a-z]{2,}[a-z]s", unit)):
+        return True
     compared = index > 0 and tokens[index - 1][0] in _COMPARED and unit != ""
     compared = compared and word not in _OTHER_WORDS
     return word not in _NEEDS_UNIT or _counts(unit) or compared
@@ -321,6 +339,8 @@ def _money(
         index += 1
     elif [_unit(tokens, index + step) for step in range(3)] == ["and", "a", "half"]:
         amount, index = amount + multiplier / 2, index + 3
+    elif _is_tenth(tokens, index):
+        amount, index = amount + _DIGITS[tail] * multiplier / 10, index + 1
     elif re.fullmatch(r"\d{1,3}", tail) and _unit(tokens, index + 1) not in _MINUTES:
         smaller = _MULTIPLIERS.get(_unit(tokens, index + 1))
         joined = tokens[index][1] == tokens[index - 1][1] + len(tokens[index - 1][0])
@@ -332,6 +352,18 @@ def _money(
     if _unit(tokens, index) in _CURRENCY:
         index += 1
     return Quantity("money", round(amount), start), index
+
+
+def _is_tenth(tokens: list[tuple[str, int]], index: int) -> bool:
+    """Tell whether a word after "triệu" is its tenths: "một triệu hai", "ba triệu tư"."""
+    word = _unit(tokens, index)
+    if word not in _TENTHS or tokens[index][1] != tokens[index - 1][1] + len(tokens[index - 1][0]) + 1:
+        return False
+    following = _unit(tokens, index + 1)
+    if following in _MINUTES or following in _MULTIPLIERS or following in _TIMES:
+        return False
+    apart = index + 1 < len(tokens) and tokens[index + 1][1] > tokens[index][1] + len(word) + 1
+    return apart or following in _AFTER_AMOUNT
 
 
 def _number(tokens: list[tuple[str, int]], index: int) -> tuple[float | None, int]:
@@ -348,6 +380,9 @@ def _number(tokens: list[tuple[str, int]], index: int) -> tuple[float | None, in
     if word in {"a", "an"} and _unit(tokens, index) in {"couple", "dozen", "hundred"}:
         total, index = float(_DIGITS[tokens[index][0]]), index + 1
     factor = _TIMES.get(_unit(tokens, index))
+    if factor == 10 and total >= 10:
+        # "Sinh tháng 11 chúc mừng": nobody counts eleven tens.
+        factor = None
     if factor and total and tokens[index][0] != word:
         total, index = total * factor, index + 1
         if factor == 100:
