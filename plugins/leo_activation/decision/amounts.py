@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from leo_activation.decision.catalogue import Attribute
+from leo_activation.decision.direction import direction_of, direction_said
 from leo_activation.decision.lexicon import (
     cue,
     cues_document,
@@ -45,6 +46,8 @@ _YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
+# The share of the best attribute's score that the one before needs to be meant again.
+_NEARLY = 0.6
 # Who has the amount: that is no word of what is counted.
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
@@ -96,6 +99,7 @@ class AmountReader:
             fitting: Mapping[str, float] = self._fitting(index)
             said = max(fitting.values(), default=0.0)
             again = before is not None and before[1].value == quantity.value
+            again = again or (before is not None and self._goes_on(index, before[0], fitting))
             if before is not None and (said < _NAMED or again):
                 fitting = self._inherited(index, *before) or fitting
             operators = self._compared(index, is_said=said > 0)
@@ -324,6 +328,7 @@ class AmountReader:
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
+        self._point(index, numbers, found)
         named = {name: score for name, score in found.items() if score > 0}
         if not named and self._is_bare(quantity, last):
             named = {name: 0.1 for name in found if self._is_age(name)}
@@ -334,12 +339,42 @@ class AmountReader:
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
+    def _goes_on(self, index: int, before: Condition, fitting: Mapping[str, float]) -> bool:
+        """Tell whether days are of the attribute before: "trễ trên 10 nhưng chưa quá 30 ngày"."""
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind != "duration" or direction_said(self.sentence.reading, first, last):
+            return False
+        one_clause = not self.sentence.reading.says(r"[,;.:]|thi", before.last, first)
+        best = max(fitting.values(), default=0.0)
+        return one_clause and fitting.get(before.key[0], 0.0) >= _NEARLY * best > 0
+
+    def _point(self, index: int, numbers: Sequence[Attribute], found: dict[str, float]) -> None:
+        """Leave to days counted "since" or "until" only the attributes that count so.
+
+        :param found: scores of attributes; changed here.
+        """
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind != "duration":
+            return
+        said = direction_said(self.sentence.reading, first, last)
+        ways = {item.name: direction_of(item) for item in numbers if item.name in found}
+        for name, way in ways.items():
+            if not said or not way:
+                continue
+            if way == said:
+                found[name] += 0.4
+            elif said in ways.values() or found[name] < _NAMED:
+                found[name] = min(found[name] - 0.6, 0.0)
+
     def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
         if quantity.kind == "duration" and item.unit == "any":
             said = self.sentence.reading.text_of(last, last)
             minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
             return minutes == [_counted_in(item)]
+        aged = re.search(r"\bage\b|tuoi", plain_label(item)) is not None
+        if quantity.kind == "duration" and item.unit == "years" and not aged:
+            return self.sentence.reading.says(r"nam|years?|yrs?", last, last)
         return bool(re.fullmatch(r"m\d", quantity.after)) and quantity.after in plain_label(item)
 
     def _is_lapse(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:

@@ -357,7 +357,8 @@ def _money(
 def _is_tenth(tokens: list[tuple[str, int]], index: int) -> bool:
     """Tell whether a word after "triệu" is its tenths: "một triệu hai", "ba triệu tư"."""
     word = _unit(tokens, index)
-    if word not in _TENTHS or tokens[index][1] != tokens[index - 1][1] + len(tokens[index - 1][0]) + 1:
+    unit, start = tokens[index - 1]
+    if word not in _TENTHS or tokens[index][1] != start + len(unit) + 1:
         return False
     following = _unit(tokens, index + 1)
     if following in _MINUTES or following in _MULTIPLIERS or following in _TIMES:
