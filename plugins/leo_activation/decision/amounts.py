@@ -42,6 +42,7 @@ _LOOSE = (
     r"(?:(?:khoang|tam|la|co|the|a|total|of|muc|so|chung|dung|den|toi|than|mot|moc|tai|qua) ?)"
     r"{0,2}"
 )
+_MONTHS = r"january|february|march|april|may|june|july|august|september|october|november|december"
 _YOUNGEST, _OLDEST = 10, 120
 _APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
 # From here on the words around an amount name its attribute.
@@ -72,6 +73,13 @@ _HABITS = (
     (r"chi|tieu|bo ra|spent|spend\w*|mua", "spen|tieu|revenue|ltv|total", "money"),
     (r"tuoi|years? old|aged?", r"\bage|tuoi", "plain"),
 )
+# What may stand after an age; after another number stands what is counted.
+_NO_THINGS = frozenset(
+    "tuoi years year yrs yo or and tro den toi hoac thi va o in who with get gets should ma do len "
+    "se receive receives living from at on to gui nhan push email mail zalo sms messenger co dang "
+    "bi la thich nao plus are is have has cung tai song gioi ban except but excluding unless tru "
+    "ngoai nhung neu khi not khong chua only just which that while".split()
+) | {""}
 # A day, a week, a month, a year.
 _ONE_OF_THEM = (1_440, 10_080, 43_200, 525_600)
 _SIZES = {"days": 1_440, "any": 1_440, "years": 525_600}
@@ -111,6 +119,8 @@ class AmountReader:
     def _is_something_else(self, index: int) -> bool:
         """Tell whether an amount is a wait, part of a name or a message, or a period."""
         quantity, first, last = self.sentence.quantities[index]
+        if self._is_address(first):
+            return True
         named = any(
             first >= item.first and last <= item.last for _, item in self.sentence.value_mentions
         )
@@ -122,6 +132,13 @@ class AmountReader:
             or self._is_in_template(first, last)
             or self._is_period(index)
         )
+
+    def _is_address(self, first: int) -> bool:
+        """Tell whether a number is part of a place: "Quận 7", "phường 12"."""
+        word = self.sentence.reading.text_of(first - 1, first - 1) if first else ""
+        known = {word for item in self.sentence.catalogue.attributes if item.type == "number"
+                 for word in plain_label(item).split()}  # fmt: skip
+        return word in ("quan", "phuong", "district", "ward") and word not in known
 
     def _is_for_new(self, first: int) -> bool:
         """Tell whether "lần đầu" only says once more that customers are new."""
@@ -210,7 +227,10 @@ class AmountReader:
         quantity, first, _ = self.sentence.quantities[index]
         reading = self.sentence.reading
         operators = self._operators(index)
-        is_given = reading.says(_GIVES, max(0, first - 2), first - 1)
+        is_given = any(
+            reading.words[low].typed != "mà"
+            for low, _ in reading.find(_GIVES, max(0, first - 2), first - 1)
+        )
         if not operators:
             if not is_said or is_given or reading.words[first].text in ("a", "an"):
                 return {}
@@ -332,6 +352,9 @@ class AmountReader:
         named = {name: score for name, score in found.items() if score > 0}
         if not named and self._is_bare(quantity, last):
             named = {name: 0.1 for name in found if self._is_age(name)}
+        months = [name for name in found if self._is_month(name)]
+        if months and self._says_month(first):
+            named = {name: max(found[name], 0.5) for name in months}
         bare = [name for name in found if self._is_numeric(name)]
         # The only attribute that an amount can belong to needs no naming; of several none is meant.
         kept = named or (dict.fromkeys(bare, 0.1) if len(bare) == 1 else {})
@@ -421,6 +444,15 @@ class AmountReader:
             attribute.unit == "years"
             or re.search(r"\bage\b|tuoi", plain_label(attribute)) is not None
         )
+
+    def _is_month(self, name: str) -> bool:
+        """Tell whether an attribute is a month of the year, such as the one of a birthday."""
+        attribute = self.sentence.catalogue.attribute(name)
+        return attribute is not None and attribute.unit == "month"
+
+    def _says_month(self, first: int) -> bool:
+        """Tell whether a number is a month: "tháng 11", "November"."""
+        return self.sentence.reading.says(rf"thang|{_MONTHS}", max(0, first - 1), first)
 
     def _is_numeric(self, name: str) -> bool:
         attribute = self.sentence.catalogue.attribute(name)
@@ -550,6 +582,9 @@ def _says_habit(
     attribute: Attribute, quantity: Quantity, reading: Reading, low: int, high: int
 ) -> bool:
     if quantity.kind == "plain" and quantity.value > _OLDEST:
+        return False
+    if quantity.kind == "plain" and quantity.after not in _NO_THINGS:
+        # "Người đi từ 8 cuốc" are not eight years old.
         return False
     for words, names, kind in _HABITS:
         named = re.search(names, attribute.name.lower()) is not None

@@ -31,7 +31,7 @@ _NO_FORMS = frozenset(
 _ENGLISH = 5
 _TOKEN = re.compile(
     # "30GB" is an amount and its unit, "5G" and "T01" are names.
-    r"\d+(?=(?:gb|mb|tb|km|kg|lan|lần|don|đơn|buoi|buổi|tuoi|tuổi|diem|điểm)\b)"
+    r"\d+(?=(?:gb|mb|tb|km|kg|lan|lần|don|đơn|buoi|buổi|t|tuoi|tuổi|diem|điểm)\b)"
     r"|[^\W_]+|[<>=≥≤+]+|(?<![^\W\d_])[-–]|[,;:!?()/&]|\.(?!\d)",
     re.IGNORECASE,
 )
@@ -119,6 +119,8 @@ def words_of(sentence: str) -> list[Word]:
         typed = unicodedata.normalize("NFC", match.group().lower())
         if typed in _SHORT and not (typed == "k" and _AMOUNT.search(sentence[: match.start()])):
             found += [Word(part, part, *match.span()) for part in _SHORT[typed]]
+        elif typed == "t" and match.start() and sentence[match.start() - 1].isdecimal():
+            found.append(Word("tuoi", "tuoi", *match.span()))
         else:
             found.append(Word(_APART.get(typed) or fold(typed), typed, *match.span()))
     return found
@@ -217,6 +219,9 @@ def _longest(
     """Return the longest known phrase that begins at a word, and what it may mean."""
     phrases = _phrases()
     for length in range(min(_LONGEST, len(plain) - at), 1, -1):
+        if words[at + length - 1].typed == "tại":
+            # "Mua xe tại đại lý" buys no truck, "xe tải".
+            continue
         names = phrases.get(tuple(word.text for word in words[at : at + length]))
         if names:
             return length, names

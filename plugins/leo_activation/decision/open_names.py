@@ -85,8 +85,10 @@ class OpenReader:
         reading = self.sentence.reading
         if not reading.says("ngoai", first - 1, first - 1):
             return False
-        opens = first == 1 or reading.says(r"o|phim|[,;.:]|tu|may|khach", first - 2, first - 2)
-        return opens and not reading.says("nguoi|dung", first - 2, first - 2)
+        goes_on = reading.says(r"co|dang|may|mua|vua|troi|het|e", first + 1, first + 3)
+        return (first == 1 and goes_on) or (
+            first > 1 and reading.says(r"o|kho|ben", first - 2, first - 2)
+        )
 
     def _open_values(self, attribute: Attribute) -> Iterator[tuple[int, int, str, float]]:
         """Yield the words that can be a value of an attribute without a list."""

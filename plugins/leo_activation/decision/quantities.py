@@ -93,6 +93,12 @@ _VIETNAMESE = frozenset(
 )
 # Verbs and prepositions that look like numbers without their accents.
 _OTHER_WORDS = frozenset({"bay", "tu", "lam", "tam", "sau"})
+# Less common things that are counted; what "tu", "nam" or "sau" before them is stays open.
+_ALSO_COUNTED = frozenset(
+    "tour cuoc cuon quyen chai khoa mui ky chau dua vu dem ngon hop set combo hu the sao "
+    "trips rides books nights visits claims classes lessons instalments installments trades "
+    "donations bookings reviews children kids friends transactions".split()
+)
 _COUNTED = frozenset(
     "don lan tuoi hoa buoi ve chuyen diem nguoi con mon san buoc dem km orders order times "
     "purchases visits sessions nights points tickets items kids".split()
@@ -252,6 +258,9 @@ def _measured(
     near = unit if unit and tokens[after][1] <= start + len(word) + 1 else ""
     if spelled and after == index + 1 and not _is_number(tokens, index, near):
         return None, index + 1
+    if unit == "t" and near:
+        # "23t" is how chats write an age.
+        return Quantity("plain", number, start, "tuoi"), after
     return Quantity("plain", number, start, unit), after
 
 
@@ -266,7 +275,8 @@ def _is_number(tokens: list[tuple[str, int]], index: int, unit: str) -> bool:
         return True
     compared = index > 0 and tokens[index - 1][0] in _COMPARED and unit != ""
     compared = compared and word not in _OTHER_WORDS
-    return word not in _NEEDS_UNIT or _counts(unit) or compared
+    rare = unit in _ALSO_COUNTED and word not in _OTHER_WORDS and word != "nam"
+    return word not in _NEEDS_UNIT or _counts(unit) or compared or rare
 
 
 def _is_scale(tokens: list[tuple[str, int]], index: int, *, spelled: bool) -> bool:
