@@ -53,6 +53,16 @@ _FOLLOWS_GROUP = (
     r"accounts?|tier|travell?ers?|donors?|drivers?|plans?"
 )
 _SOMEBODY = cue("somebody")
+# Members are who is meant where the words around them speak of people, not of a message.
+_MEMBERS = r"hoi vien|thanh vien|members?|subscribers?"
+_BEFORE_HEADS = (
+    r"cho|toi|den|to|for|all|every|our|the|those|la|ai|cac|nhung|moi|non|chua|may|quy|tat ca|"
+    r"invite|thank|remind|tell|gift|email|text|push|zalo"
+)
+_AFTER_HEADS = (
+    r"thi|[,:]|co|tu|tren|duoi|o|tai|xai|dung|nao|who|with|that|in|gets?|living|receives?|nhan|"
+    r"duoc|ma|chua|khong|da|dang|con|it|toi|hon|at|over|under|aged|whose|via|through|by|having"
+)
 _HAVING = cue("having")
 _KNOWING = cue("knowing")
 _ON_FILE = cue("on_file")
@@ -83,7 +93,7 @@ class ConditionReader:
             item
             for item in self._numbers.none_at_all()
             if not any(first <= item.last and item.first <= last for first, last in taken)
-            or not self._says_yes_or_no(item, found)
+            or not self._is_said_already(item, found)
         ]
         found = [item for item in found if not self._is_counted(item, found)]
         found += OpenReader(self.sentence).conditions(found)
@@ -92,10 +102,10 @@ class ConditionReader:
         found.sort(key=lambda item: (item.first, item.last))
         return self._merged([item for item in found if not self._is_subject(item)])
 
-    def _says_yes_or_no(self, item: Condition, found: Sequence[Condition]) -> bool:
-        """Tell whether the words are a yes-or-no condition already."""
+    def _is_said_already(self, item: Condition, found: Sequence[Condition]) -> bool:
+        """Tell whether the words are a yes-or-no condition already, or one on the same number."""
         return any(
-            other.key[1] in ("true", "false")
+            (other.key[1] in ("true", "false") or other.key[0] == item.key[0])
             and other.first <= item.last
             and item.first <= other.last
             for other in found
@@ -265,6 +275,9 @@ class ConditionReader:
                     self.sentence.reading.says(_SWITCHED_OFF, item.last + 1, item.last + 2)
                 )
                 own = bool(re.search(rf"\b(?:{_NOT_NEAR})\b", plain_label(attribute)))
+                # "Còn đồ trong giỏ chưa thanh toán": its own denial stands behind the words.
+                denied = denied or (own and self.sentence.reading.says(_NOT_NEAR, item.last + 1,
+                                                                       item.last + 2))  # fmt: skip
                 excepted = self.sentence.is_left_out(item.first, item.last)
                 value = "true" if (denied == own) != excepted else "false"
                 yield Condition(
@@ -303,7 +316,7 @@ class ConditionReader:
             _HAVING,
             max(0, item.first - 2), item.first,
         )  # fmt: skip
-        if marked or self._leads(item):
+        if marked or self._leads(item) or self._is_head(item):
             return False
         if self._is_in_some_template(item) and self._is_in_zone(item):
             return True
@@ -315,6 +328,15 @@ class ConditionReader:
         return not alone and not self.sentence.reading.says(
             _MARKERS, max(0, item.first - 3), item.first - 1
         )
+
+    def _is_head(self, item: Mention) -> bool:
+        """Tell whether words say who is meant: "hội viên có từ …", "to non-members with …"."""
+        reading, last = self.sentence.reading, item.last
+        if not reading.says(_MEMBERS, item.first, last) or last - item.first > 1:
+            return False
+        opens = self.sentence.clause_start(item.first) == item.first
+        led = reading.says(_BEFORE_HEADS, item.first - 1, item.first - 1) if item.first else True
+        return (opens or led) and reading.says(_AFTER_HEADS, last + 1, last + 1)
 
     def _leads(self, item: Mention) -> bool:
         """Tell whether words stand right before "thì": they say who, not what."""
