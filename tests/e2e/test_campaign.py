@@ -167,6 +167,27 @@ def test_a_run_works_on_the_audience_that_the_api_has_frozen(shop, segments, run
     assert {found[f"khach-{n:02}"] for n in range(1, 4)} == {("sent", None)}
 
 
+@pytest.mark.invariant(7)
+def test_an_open_wish_is_decided_by_the_model_for_each_customer(shop, segments, run_dag):
+    wish = {"instruction": "Gửi lời cảm ơn qua kênh mà khách thích nhất", "mode": "choose"}
+    run_id = run_dag("campaign_run", **FORM | wish | {"campaign_code": "tuy-khach"})
+    with tenant_transaction(shop.runtime, "tenant_a") as cursor:
+        tasks = cursor.execute(
+            "select t.status::text as status, t.reasoning_trace as trace from agent_task as t"
+            " join segment_snapshot as s using (tenant_id, snapshot_id) where s.run_id = %s",
+            (run_id,),
+        ).fetchall()
+    found = outcomes(shop, run_id)
+    assert len(tasks) == len(found) == 12
+    assert {task["status"] for task in tasks} == {"completed"}
+    assert {task["trace"]["decided_by"] for task in tasks} == {"model"}
+    assert all(task["trace"]["prompt_hash"] for task in tasks)
+    # One look for those with consent, one for the customer who said no.
+    assert len({task["trace"]["prompt_hash"] for task in tasks}) == 2
+    assert found.pop("khach-00")[0] == "skipped"
+    assert {status for status, _ in found.values()} <= {"sent", "skipped"}
+
+
 def test_runs_are_started_inside_airflow_once_for_each_id(shop, first_run):
     from operators.in_process_runs import InProcessRuns
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from leo_activation.decision.grammar import WORDS
+from leo_activation.decision.grammar import TO_CALL, WORDS
 from leo_activation.decision.model import PROJECTIONS, Adapter, Gemma
 from leo_activation.decision.prompt import PROMPT_VERSION
 from leo_activation.decision.toolset import schema_hash
@@ -28,9 +28,9 @@ NOTICE = """\
 Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms
 
 This adapter is a Model Derivative of Gemma 3 270M, made by this project: low-rank corrections,
-trained on generated sentences (see manifest.json). The use restrictions of the terms, including
-the Gemma Prohibited Use Policy at ai.google.dev/gemma/prohibited_use_policy, apply to it and to
-whoever receives it.
+trained on sentences written for it and on generated ones (see manifest.json). The use
+restrictions of the terms, including the Gemma Prohibited Use Policy at
+ai.google.dev/gemma/prohibited_use_policy, apply to it and to whoever receives it.
 """
 
 
@@ -116,8 +116,19 @@ def load_adapter(folder: Path, weights_sha256: str) -> LoadedAdapter:
                 f"{value!r}: train it again with `leo model train`"
             )
     tensors = {name: tensor.float() for name, tensor in load_file(folder / TENSORS).items()}
-    advice = {**WORDS, **manifest.get("advice", {})}
+    advice = calibrated({**WORDS, **manifest.get("advice", {})}, manifest.get("calibration", {}))
     return LoadedAdapter(tensors, found["adapter_sha256"][:12], manifest, advice)
+
+
+def calibrated(learned: Mapping[str, float], calibration: Mapping[str, float]) -> dict[str, float]:
+    """Return the weights of the words' advice as they are used.
+
+    :param calibration: ``scale`` of all of them, and ``call``, a bonus for doing anything at all:
+        both were chosen on sentences that the training did not see.
+    """
+    scale = calibration.get("scale", 1.0)
+    weights = {name: weight * scale for name, weight in learned.items()}
+    return {**weights, TO_CALL: calibration.get("call", 0.0)}
 
 
 def _sha256(path: Path) -> str:

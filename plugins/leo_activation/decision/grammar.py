@@ -21,6 +21,8 @@ SLOTS = (
     "channel", "template",
 )  # fmt: skip
 DOUBT = "?"
+# The name under which a bonus for doing anything at all may stand beside the weights.
+TO_CALL = "call"
 # How much the words of the sentence count against the model, in natural logarithms of odds, for
 # each slot; with :data:`DOUBT` behind its name where the draft did not explain all of the
 # sentence. An adapter brings weights that were learned with it; without one the words decide.
@@ -102,6 +104,8 @@ class PlanGrammar:
         name = self._weight_name(state.slot)
         weight = self.weights[name]
         advice = {label: weight * share for label, share in self._advice(state).items()}
+        if state.slot == "start":
+            advice["call"] += self.weights.get(TO_CALL, 0.0)
         return Choice(state.slot, options, advice, name)
 
     def advance(self, state: State, label: str) -> State:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from leo_activation.decision.grammar import DOUBT, SLOTS, WORDS, Choice, PlanGrammar, State
+from leo_activation.decision.grammar import DOUBT, SLOTS, TO_CALL, WORDS, Choice, PlanGrammar, State
 from leo_activation.decision.toolset import ToolSpec
 from tests.support.catalogues import shop
 
 SPEC = ToolSpec(shop())
+BONUS = {TO_CALL: 0.7}
 SENTENCE = "Khách chi trên 3 triệu thì gửi Telegram, chờ 2 giờ rồi gửi email"
 
 
@@ -64,7 +65,7 @@ def test_an_additional_check_leaves_the_rest_of_the_advice_as_it_was(
 def test_a_message_sent_sooner_than_drafted_passes_over_the_check() -> None:
     grammar = PlanGrammar(SPEC, SENTENCE)
     template = grammar.offers.templates("telegram")[0]
-    assert advised(after(grammar, "call", "send")) is None
+    assert advised(after(grammar, "call", "send")) == "telegram"
     sooner = (*VIP, "call", "send", "telegram", template)
     assert advised(after(grammar, *sooner)) == "call"
     assert advised(after(grammar, *sooner, "call")) == "wait 120"
@@ -74,7 +75,7 @@ def test_each_slot_has_a_weight_of_its_own_and_another_where_the_draft_is_doubtf
     weights = {name: float(number) for number, name in enumerate(WORDS, 1)}
     sure = PlanGrammar(SPEC, SENTENCE, advice=weights)
     assert after(sure, "call", "check").weighed_as == "attribute"
-    assert after(sure, "call", "check").advice["total_spent_vnd"] == weights["attribute"]
+    assert after(sure, "call").advice == {"check": weights["function"]}
     doubtful = PlanGrammar(SPEC, "Gửi email cho khách nuôi mèo", advice=weights)
     assert after(doubtful).weighed_as == f"start{DOUBT}"
     assert advised(after(doubtful)) == "none"
@@ -85,3 +86,10 @@ def test_without_advice_the_words_say_nothing() -> None:
     grammar = PlanGrammar(SPEC, SENTENCE, advice={})
     assert after(grammar).advice == {}
     assert after(grammar, *SPENT, "call").advice == {}
+
+
+def test_a_bonus_for_acting_counts_at_the_first_choice_only() -> None:
+    plain, eager = PlanGrammar(SPEC, SENTENCE), PlanGrammar(SPEC, SENTENCE, advice=WORDS | BONUS)
+    assert after(eager).advice["call"] == after(plain).advice["call"] + 0.7
+    assert after(eager).advice["none"] == after(plain).advice["none"]
+    assert after(eager, "call").advice == after(plain, "call").advice
