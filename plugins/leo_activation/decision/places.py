@@ -84,13 +84,13 @@ def _is_meant(reading: Reading, first: int, last: int) -> bool:
     """Tell whether words are a place and not others that look like it: "hue", "hoa bình"."""
     words = reading.words[first : last + 1]
     typed = [reading.sentence[word.start : word.end] for word in words]
-    if any(word[:1].isupper() or word[:1].isdecimal() for word in typed):
+    if any(word[:1].isupper() for word in typed):
         return not any(word[:1].islower() for word in typed)
+    led = reading.says(_LEADS, first - 1, first - 1)
     accented = any(word.typed != word.text for word in reading.words)
     if accented and all(word.typed == word.text for word in words) and len(words) > 1:
-        return False
-    name = " ".join(word.text for word in words)
-    return name not in _document()["alone_risky"] or reading.says(_LEADS, first - 1, first - 1)
+        return led
+    return led or " ".join(word.text for word in words) not in _document()["alone_risky"]
 
 
 def _marks(text: str) -> list[str]:
