@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from leo_activation.decision.catalogue import Attribute
+from leo_activation.decision.direction import direction_of, direction_said
 from leo_activation.decision.lexicon import (
     cue,
     cues_document,
@@ -41,10 +42,26 @@ _LOOSE = (
     r"(?:(?:khoang|tam|la|co|the|a|total|of|muc|so|chung|dung|den|toi|than|mot|moc|tai|qua) ?)"
     r"{0,2}"
 )
+_JOINED = re.compile(
+    r"\d+-(?:hour|day|night|week|month|year|minute|percent|star|seat|piece)s?"
+    r"(?! (?:inactiv|lapse|dormant|absen|old|streak|gap|silen))", re.IGNORECASE
+)  # fmt: skip
+_MONTHS = r"january|february|march|april|may|june|july|august|september|october|november|december"
 _YOUNGEST, _OLDEST = 10, 120
-_APART_FROM = rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|{CHANNEL})\b"
+_APART_FROM = (
+    rf"\d|[,;:.]|\b(?:thi|va|and|gui|hoac|or|who|whose|that|which|with|having|but|{CHANNEL})\b"
+)
+# After these comparisons an amount of their own may come.
+_LEADING = r"at|max|maximum|minimum|plus"
+# Days counted from here to what comes are those and no others: "three days before they leave".
+_AHEAD = (
+    r"(?:left )?(?:before|ahead of|prior to|in advance|to go|until|till|from now)|left|remaining|"
+    r"nua|truoc(?: khi| ngay| luc| han| chuyen| buoi| gio)?|out from"
+)
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
+# The share of the best attribute's score that the one before needs to be meant again.
+_NEARLY = 0.6
 # Who has the amount: that is no word of what is counted.
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
@@ -69,6 +86,13 @@ _HABITS = (
     (r"chi|tieu|bo ra|spent|spend\w*|mua", "spen|tieu|revenue|ltv|total", "money"),
     (r"tuoi|years? old|aged?", r"\bage|tuoi", "plain"),
 )
+# What may stand after an age; after another number stands what is counted.
+_NO_THINGS = frozenset(
+    "tuoi years year yrs yo or and tro den toi hoac thi va o in who with get gets should ma do len "
+    "se receive receives living from at on to gui nhan push email mail zalo sms messenger co dang "
+    "bi la thich nao plus are is have has cung tai song gioi ban except but excluding unless tru "
+    "ngoai nhung neu khi not khong chua only just which that while".split()
+) | {""}
 # A day, a week, a month, a year.
 _ONE_OF_THEM = (1_440, 10_080, 43_200, 525_600)
 _SIZES = {"days": 1_440, "any": 1_440, "years": 525_600}
@@ -105,6 +129,7 @@ class AmountReader:
             fitting: Mapping[str, float] = self._fitting(index)
             said = max(fitting.values(), default=0.0)
             again = before is not None and before[1].value == quantity.value
+            again = again or (before is not None and self._goes_on(index, before[0], fitting))
             if before is not None and (said < _NAMED or again):
                 fitting = self._inherited(index, *before) or fitting
             operators = self._compared(index, is_said=said > 0)
@@ -116,17 +141,32 @@ class AmountReader:
     def _is_something_else(self, index: int) -> bool:
         """Tell whether an amount is a wait, part of a name or a message, or a period."""
         quantity, first, last = self.sentence.quantities[index]
+        if self._is_address(first):
+            return True
         named = any(
             first >= item.first and last <= item.last for _, item in self.sentence.value_mentions
         )
         return (
             named
             or self._is_for_new(first)
+            or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
             or quantity.after == NEXT
             or self._is_in_template(first, last)
             or self._is_period(index)
         )
+
+    def _is_joined(self, first: int) -> bool:
+        """Tell whether an amount only describes what follows: "the 48-hour sale"."""
+        reading = self.sentence.reading
+        return _JOINED.match(reading.sentence, reading.words[first].start) is not None
+
+    def _is_address(self, first: int) -> bool:
+        """Tell whether a number is part of a place: "Quận 7", "phường 12"."""
+        word = self.sentence.reading.text_of(first - 1, first - 1) if first else ""
+        known = {word for item in self.sentence.catalogue.attributes if item.type == "number"
+                 for word in plain_label(item).split()}  # fmt: skip
+        return word in ("quan", "phuong", "district", "ward") and word not in known
 
     def _is_for_new(self, first: int) -> bool:
         """Tell whether "lần đầu" only says once more that customers are new."""
@@ -215,7 +255,10 @@ class AmountReader:
         quantity, first, _ = self.sentence.quantities[index]
         reading = self.sentence.reading
         operators = self._operators(index)
-        is_given = reading.says(_GIVES, max(0, first - 2), first - 1)
+        is_given = any(
+            reading.words[low].typed != "mà"
+            for low, _ in reading.find(_GIVES, max(0, first - 2), first - 1)
+        )
         if not operators:
             if not is_said or is_given or reading.words[first].text in ("a", "an"):
                 return {}
@@ -243,7 +286,9 @@ class AmountReader:
         """Return the comparison that goes without saying: nothing bought "90 ngày" is at least."""
         quantity, first, last = self.sentence.quantities[index]
         ahead = self.sentence.reading.says(r"con|chi con|only", max(0, first - 2), first - 1)
-        ahead = ahead or self.sentence.reading.says(r"left|remaining|nua", last + 1, last + 1)
+        ahead = ahead or any(
+            low == last + 1 for low, _ in self.sentence.reading.find(_AHEAD, last + 1, last + 3)
+        )
         if quantity.kind == "duration" and not ahead:
             return {"gte": 0.6, "gt": 0.4}
         return {"eq": 0.7, "gte": 0.4}
@@ -253,8 +298,7 @@ class AmountReader:
         _, first, last = self.sentence.quantities[index]
         for name, words in _AFTER:
             after = self.sentence.reading.find(words, last + 1, last + 6)
-            gaps = [self.sentence.reading.text_of(last + 1, low - 1) for low, _ in after]
-            if any(len(gap.split()) <= 3 and not re.search(_APART_FROM, gap) for gap in gaps):
+            if any(self._follows(index, low, high) for low, high in after):
                 return {name: 1.0}
         if self._is_range(index, index + 1):
             return {"gte": 1.0}
@@ -270,6 +314,16 @@ class AmountReader:
             if self._belongs(name, low, high, first)
         }
         return {found[max(found)]: 1.0} if found else {}
+
+    def _follows(self, index: int, low: int, high: int) -> bool:
+        """Tell whether a comparison after an amount is that amount's, not the next one's."""
+        reading, last = self.sentence.reading, self.sentence.quantities[index][2]
+        gap = reading.text_of(last + 1, low - 1)
+        if len(gap.split()) > 3 or re.search(_APART_FROM, gap):
+            return False
+        others = self.sentence.quantities[index + 1 : index + 2]
+        leads = reading.says(_LEADING, low, low)
+        return not (leads and any(first == high + 1 for _, first, _ in others))
 
     def _belongs(self, name: str, low: int, high: int, first: int) -> bool:
         """Tell whether a comparison before an amount is that amount's."""
@@ -333,9 +387,13 @@ class AmountReader:
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
+        self._point(index, numbers, found)
         named = {name: score for name, score in found.items() if score > 0}
         if not named and self._is_bare(quantity, last):
             named = {name: 0.1 for name in found if self._is_age(name)}
+        months = [name for name in found if self._is_month(name)]
+        if months and self._says_month(first):
+            named = {name: max(found[name], 0.5) for name in months}
         bare = [name for name in found if self._is_numeric(name)]
         # The only attribute that an amount can belong to needs no naming; of several none is meant.
         kept = named or (dict.fromkeys(bare, 0.1) if len(bare) == 1 else {})
@@ -343,12 +401,42 @@ class AmountReader:
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
+    def _goes_on(self, index: int, before: Condition, fitting: Mapping[str, float]) -> bool:
+        """Tell whether days are of the attribute before: "trễ trên 10 nhưng chưa quá 30 ngày"."""
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind != "duration" or direction_said(self.sentence.reading, first, last):
+            return False
+        one_clause = not self.sentence.reading.says(r"[,;.:]|thi", before.last, first)
+        best = max(fitting.values(), default=0.0)
+        return one_clause and fitting.get(before.key[0], 0.0) >= _NEARLY * best > 0
+
+    def _point(self, index: int, numbers: Sequence[Attribute], found: dict[str, float]) -> None:
+        """Leave to days counted "since" or "until" only the attributes that count so.
+
+        :param found: scores of attributes; changed here.
+        """
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind != "duration":
+            return
+        said = direction_said(self.sentence.reading, first, last)
+        ways = {item.name: direction_of(item) for item in numbers if item.name in found}
+        for name, way in ways.items():
+            if not said or not way:
+                continue
+            if way == said:
+                found[name] += 0.4
+            elif said in ways.values() or found[name] < _NAMED:
+                found[name] = min(found[name] - 0.6, 0.0)
+
     def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
         if quantity.kind == "duration" and item.unit == "any":
             said = self.sentence.reading.text_of(last, last)
             minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
             return minutes == [_counted_in(item)]
+        aged = re.search(r"\bage\b|tuoi", plain_label(item)) is not None
+        if quantity.kind == "duration" and item.unit == "years" and not aged:
+            return self.sentence.reading.says(r"nam|years?|yrs?", last, last)
         return bool(re.fullmatch(r"m\d", quantity.after)) and quantity.after in plain_label(item)
 
     def _is_lapse(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:
@@ -395,6 +483,15 @@ class AmountReader:
             attribute.unit == "years"
             or re.search(r"\bage\b|tuoi", plain_label(attribute)) is not None
         )
+
+    def _is_month(self, name: str) -> bool:
+        """Tell whether an attribute is a month of the year, such as the one of a birthday."""
+        attribute = self.sentence.catalogue.attribute(name)
+        return attribute is not None and attribute.unit == "month"
+
+    def _says_month(self, first: int) -> bool:
+        """Tell whether a number is a month: "tháng 11", "November"."""
+        return self.sentence.reading.says(rf"thang|{_MONTHS}", max(0, first - 1), first)
 
     def _is_numeric(self, name: str) -> bool:
         attribute = self.sentence.catalogue.attribute(name)
@@ -541,6 +638,9 @@ def _says_habit(
     attribute: Attribute, quantity: Quantity, reading: Reading, low: int, high: int
 ) -> bool:
     if quantity.kind == "plain" and quantity.value > _OLDEST:
+        return False
+    if quantity.kind == "plain" and quantity.after not in _NO_THINGS:
+        # "Người đi từ 8 cuốc" are not eight years old.
         return False
     for words, names, kind in _HABITS:
         named = re.search(names, attribute.name.lower()) is not None

@@ -19,6 +19,7 @@ _LEADS = (
     r"chi(?= (?:khach|nhung|ai|cac|nguoi|nhom|gui))|"
     r"except|every|all|any|each|nhung|cac|nhom|tat ca"
 )
+_LAPSED = r"chua|khong|ko|vang|haven t|hasn t|not|no|without|never|inactive|idle|away|silent"
 _EVERYBODY = r"ai cung|moi nguoi|people|everyone|everybody|we|i|my|our"
 _ENDS = (
     r"[.;:!?]|, (?:so|nen|thoi|but|anyway|nhung|nho|vi vay|vay nen|do do|therefore|hence|thus)|"
@@ -45,12 +46,17 @@ def background_end(
     words = len(sentence.reading.words)
     last = start = -1
     for low, high in sentence.reading.find(_ENDS):
-        if not _is_told(sentence, conditions, start + 1, low - 1):
+        if _is_arrow(sentence, low) or not _is_told(sentence, conditions, start + 1, low - 1):
             break
         if high + 1 >= words or not any(item.last > high for item in messages):
             break
         last = start = high
     return last
+
+
+def _is_arrow(sentence: Sentence, at: int) -> bool:
+    """Tell whether a sign is an arrow: what stands before one is always who is meant."""
+    return sentence.reading.sentence[sentence.reading.words[at].start] in "→⇒➜➡=-"
 
 
 def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high: int) -> bool:
@@ -62,7 +68,8 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
         return False
     if _OF_WRITERS.match(reading.sentence[reading.words[low].start :]):
         return True
-    if any(low <= item.first <= high and _restricts(item) for item in conditions):
+    lapsed = reading.says(_LAPSED, low, high)
+    if any(low <= item.first <= high and _restricts(item, lapsed=lapsed) for item in conditions):
         return False
     near = min(high, low + _NEAR - 1)
     if reading.says(_EVERYBODY, low, near):
@@ -71,7 +78,10 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
     return not opens and not reading.says(_HEADS, low, near)
 
 
-def _restricts(item: Condition) -> bool:
-    """Tell whether a condition is more than a number that happens to stand there."""
-    said = len(item.operators) == 1 and "eq" not in item.operators
+def _restricts(item: Condition, *, lapsed: bool) -> bool:
+    """Tell whether a condition is more than a number that happens to stand there.
+
+    :param lapsed: whether something was not done for a time: "14 ngày chưa đăng nhập".
+    """
+    said = (lapsed or len(item.operators) == 1) and "eq" not in item.operators
     return said or not item.key[1].replace(".", "").isdecimal()

@@ -38,7 +38,14 @@ _AUDIENCE_LEAD = cue("audience_lead")
 _PEOPLE_LEAD = cue("people_lead")
 _ZONE_OPENS = cue("zone_opens")
 _ZONE_ENDS = cue("zone_ends")
-_SUBSCRIBERS = r"subscribers?|users?|members?|customers?|clients?|owners?|holders?|accounts?"
+_SUBSCRIBERS = rf"accounts?|addresses|business(?:es)?|{cue('heads')}"
+# Who gets something: "to our …", "tell the …".
+_RECEIVES = (
+    r"(?:to|for|cho|toi|den|tell|ping|notify|remind|alert|invite|survey|e ?mail|text|message|thank|"
+    r"reward|gift|greet|congratulate|push|zalo|sms|let|ask|nudge|warn|send|give|offer|bao|nhac|moi|"
+    r"target|tep|tap|danh sach)"
+    r"(?: (?:all|our|the|every|each|any|those|these|of|non|existing|cac|nhung|moi|tat ca|my|-))*"
+)
 _NOT_INSIDE = r"khong(?: phai)?|chua|ko|not|never"
 _FOLLOWS_GROUP = (
     r"customers?|members?|users?|clients?|guests?|people|shoppers|patients?|students?|holders?|"
@@ -46,6 +53,16 @@ _FOLLOWS_GROUP = (
     r"accounts?|tier|travell?ers?|donors?|drivers?|plans?"
 )
 _SOMEBODY = cue("somebody")
+# Members are who is meant where the words around them speak of people, not of a message.
+_MEMBERS = r"hoi vien|thanh vien|members?|subscribers?"
+_BEFORE_HEADS = (
+    r"cho|toi|den|to|for|all|every|our|the|those|la|ai|cac|nhung|moi|non|chua|may|quy|tat ca|"
+    r"invite|thank|remind|tell|gift|email|text|push|zalo"
+)
+_AFTER_HEADS = (
+    r"thi|[,:]|co|tu|tren|duoi|o|tai|xai|dung|nao|who|with|that|in|gets?|living|receives?|nhan|"
+    r"duoc|ma|chua|khong|da|dang|con|it|toi|hon|at|over|under|aged|whose|via|through|by|having"
+)
 _HAVING = cue("having")
 _KNOWING = cue("knowing")
 _ON_FILE = cue("on_file")
@@ -76,7 +93,7 @@ class ConditionReader:
             item
             for item in self._numbers.none_at_all()
             if not any(first <= item.last and item.first <= last for first, last in taken)
-            or not self._says_yes_or_no(item, found)
+            or not self._is_said_already(item, found)
         ]
         found = [item for item in found if not self._is_counted(item, found)]
         found += OpenReader(self.sentence).conditions(found)
@@ -85,10 +102,10 @@ class ConditionReader:
         found.sort(key=lambda item: (item.first, item.last))
         return self._merged([item for item in found if not self._is_subject(item)])
 
-    def _says_yes_or_no(self, item: Condition, found: Sequence[Condition]) -> bool:
-        """Tell whether the words are a yes-or-no condition already."""
+    def _is_said_already(self, item: Condition, found: Sequence[Condition]) -> bool:
+        """Tell whether the words are a yes-or-no condition already, or one on the same number."""
         return any(
-            other.key[1] in ("true", "false")
+            (other.key[1] in ("true", "false") or other.key[0] == item.key[0])
             and other.first <= item.last
             and item.first <= other.last
             for other in found
@@ -96,12 +113,21 @@ class ConditionReader:
 
     def _corrected(self, found: list[Condition]) -> list[Condition]:
         """Drop what the sentence takes back: "khách VIP hoặc … à không, chỉ …"."""
-        for low, high in self.sentence.reading.find(_CORRECTS):
-            start = self.sentence.clause_start(max(0, low - 1))
+        reading = self.sentence.reading
+        for low, high in reading.find(_CORRECTS):
             later = [item for item in found if item.first > high]
-            dots = self.sentence.reading.says(r"[.,;]", max(0, low - 2), low - 1)
-            if later and dots and not self.sentence.has_message_between(start - 1, later[0].first):
-                found = [item for item in found if item.first > high]
+            dots = reading.says(r"[.,;:–-]|\(", max(0, low - 2), low - 1)
+            if not later or not dots or self.sentence.has_message_between(high, later[0].first):
+                continue
+            end = low - 1
+            while end > 0 and not reading.words[end].text[0].isalnum():
+                end -= 1
+            start = self.sentence.clause_start(end)
+            near = [item for item in found if start <= item.first and item.last < low]
+            if self.sentence.has_message_between(start - 1, low):
+                # "Email the monthly people, scratch that, the yearly ones" takes back one thing.
+                near = [item for item in near if item.key[0] == later[0].key[0]]
+            found = [item for item in found if item not in near]
         return found
 
     def _named_conditions(self) -> Iterator[Condition]:
@@ -237,7 +263,10 @@ class ConditionReader:
             for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
                 if any(item.first <= one.last and one.first <= item.last for one in opposite):
                     continue
-                led = self.sentence.reading.says(_HAVING, item.first - 1, item.first)
+                article = self.sentence.reading.says(r"the|an?|our", item.first - 1, item.first - 1)
+                led = self.sentence.reading.says(
+                    _HAVING, item.first - (2 if article and item.first > 1 else 1), item.first
+                )
                 enough = _HALF if led and not self._is_in_zone(item) else _MOST
                 if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
                     continue
@@ -246,6 +275,9 @@ class ConditionReader:
                     self.sentence.reading.says(_SWITCHED_OFF, item.last + 1, item.last + 2)
                 )
                 own = bool(re.search(rf"\b(?:{_NOT_NEAR})\b", plain_label(attribute)))
+                # "Còn đồ trong giỏ chưa thanh toán": its own denial stands behind the words.
+                denied = denied or (own and self.sentence.reading.says(_NOT_NEAR, item.last + 1,
+                                                                       item.last + 2))  # fmt: skip
                 excepted = self.sentence.is_left_out(item.first, item.last)
                 value = "true" if (denied == own) != excepted else "false"
                 yield Condition(
@@ -284,7 +316,7 @@ class ConditionReader:
             _HAVING,
             max(0, item.first - 2), item.first,
         )  # fmt: skip
-        if marked or self._leads(item):
+        if marked or self._leads(item) or self._is_head(item):
             return False
         if self._is_in_some_template(item) and self._is_in_zone(item):
             return True
@@ -297,15 +329,26 @@ class ConditionReader:
             _MARKERS, max(0, item.first - 3), item.first - 1
         )
 
+    def _is_head(self, item: Mention) -> bool:
+        """Tell whether words say who is meant: "hội viên có từ …", "to non-members with …"."""
+        reading, last = self.sentence.reading, item.last
+        if not reading.says(_MEMBERS, item.first, last) or last - item.first > 1:
+            return False
+        opens = self.sentence.clause_start(item.first) == item.first
+        led = reading.says(_BEFORE_HEADS, item.first - 1, item.first - 1) if item.first else True
+        return (opens or led) and reading.says(_AFTER_HEADS, last + 1, last + 1)
+
     def _leads(self, item: Mention) -> bool:
         """Tell whether words stand right before "thì": they say who, not what."""
         places = self.sentence.reading.find(r"(?:roi |xong )?(?:thi|:)", item.last + 1,
                                             item.last + 2)  # fmt: skip
         reading = self.sentence.reading
-        receives = reading.says(r"to|for|cho|toi", item.first - 1, item.first - 1) and reading.says(
+        led = reading.find(_RECEIVES, max(0, item.first - 5), item.first - 1)
+        receives = any(high == item.first - 1 for _, high in led) and reading.says(
             _SUBSCRIBERS, item.last, item.last + 1
         )
-        return receives or any(first == item.last + 1 for first, _ in places)
+        which = reading.says("nao", item.last + 1, item.last + 1)
+        return receives or which or any(first == item.last + 1 for first, _ in places)
 
     def _known(self, found: Sequence[Condition]) -> Iterator[Condition]:
         """Yield the attributes of which the sentence asks whether they are known."""

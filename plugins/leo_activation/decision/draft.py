@@ -38,6 +38,19 @@ _POLITE = cue("polite")
 _LEAD_IN = cue("lead_in")
 _TURNS = cue("turns")
 _IDENTIFIER = re.compile(r"\b[A-Za-z]+(?:_[A-Za-z0-9]+)+\b")
+# What a condition after its message begins with.
+_TRAILS = (
+    rf"[,;]|if|neu|if only|who|whose|that|with|without|only|ma|tinh|rieng|{cue('except')}|"
+    rf"{cue('left_out')}"
+)
+# What says that one of two conditions is enough, and how many words may stand between them.
+_EITHER = re.compile(
+    r"\b(?:hoac|hay la|or)\b(?! (?:more|less|fewer|over|under|older|younger|longer|above|below|"
+    r"higher|lower|greater|sooner|later|up|hon|tren|duoi|nhieu|it|cao|thap|lau)\b(?! than))"
+)
+_BETWEEN = 8
+# So much of a template's name is all of it.
+_WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
 _REFUSED, _FORBIDDEN = 8.0, 4.0
 _PERSON = re.compile(
@@ -110,24 +123,51 @@ class Drafter:
     def branches(self) -> list[Branch]:
         """Return who gets what, in order."""
         found = [item for item in self._grouped() if item.sends or item.is_silent]
+        found = self._with_shared(found)
         return [one for item in found for one in self._alternatives(item)]
 
     def _alternatives(self, branch: Branch) -> list[Branch]:
         """Return a branch for each of two conditions of which one is enough."""
-        if len(branch.conditions) != 2 or branch.is_silent:
+        if branch.is_silent:
             return [branch]
-        one, other = branch.conditions
-        between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
-        either = re.match(r"(?:hoac(?: la)?|or)\b", between)
-        if not either or one.key[0] == other.key[0]:
-            return [branch]
-        return [replace(branch, conditions=[item]) for item in branch.conditions]
+        for one, other in pairwise(branch.conditions):
+            if one.key[0] == other.key[0]:
+                continue
+            between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
+            if len(between.split()) > _BETWEEN or not _EITHER.search(between):
+                continue
+            if not re.search(r"\b(?:va|and|ma|dong thoi|but|nhung)\b|[;.:]", between):
+                others = [item for item in branch.conditions if item not in (one, other)]
+                return [replace(branch, conditions=[*others, item]) for item in (one, other)]
+        return [branch]
+
+    def _with_shared(self, branches: list[Branch]) -> list[Branch]:
+        """Give each branch the group that is named once for all: "VIPs: over 2 … , below …".
+
+        That is so where the branches only tell apart what the last condition of the first says.
+        """
+        sending = [item for item in branches if item.sends and item.conditions]
+        if len(sending) != len(branches) or len(branches) < 2 or len(branches[0].conditions) < 2:
+            return branches
+        *outer, inner = branches[0].conditions
+        own = [item for branch in branches[1:] for item in branch.conditions]
+        apart = all(item.key[0] == inner.key[0] for item in own)
+        if not apart or any(item.key[0] == inner.key[0] for item in outer):
+            return branches
+        between = self.sentence.reading.text_of(outer[-1].last + 1, inner.first - 1)
+        known = self.sentence.catalogue.attribute(inner.key[0])
+        halves = known is not None and known.type == "number" and len(own) == 1
+        halves = halves and own[0].key == inner.key
+        if not (":" in between or (halves and re.search(r"[,:;]|\b(?:if|neu|ma)\b", between))):
+            return branches
+        return [branches[0], *(replace(item, conditions=[*outer, *item.conditions])
+                               for item in branches[1:])]  # fmt: skip
 
     def _events(self) -> list[tuple[int, str, Step | None]]:
         events: list[tuple[int, str, Step | None]] = [
             (item.first, "condition", item) for item in self.conditions
         ]
-        events += [(item.first, "message", item) for item in self.messages]
+        events += [(self._stands_at(item), "message", item) for item in self.messages]
         pauses = [item for item in self.sentence.pauses if item.first > self._told]
         events += [(item.first, "pause", item) for item in pauses]
         events += [(self._rest_begins(first), "else", None) for first, _ in self.sentence.elses]
@@ -136,6 +176,12 @@ class Drafter:
         events += [(first, "silent", None) for first, _ in silent if self._is_silence(first)]
         order = ("else", "silent", "condition", "pause", "message")
         return sorted(events, key=lambda event: (event[0], order.index(event[1])))
+
+    def _stands_at(self, item: Message) -> int:
+        """Return where a message stands: one that all words name comes after all that is asked."""
+        last = len(self.sentence.reading.words) - 1
+        whole = (item.first, item.last) == (0, last)
+        return last + 1 if whole and not self.sentence.reading.says(_SILENT) else item.first
 
     def _turns(self) -> Iterator[int]:
         """Yield where the opposite is only hinted at: "có rồi thì", "không đủ thì", "if not"."""
@@ -205,6 +251,8 @@ class Drafter:
                     self._turn(branches, kind, at)
                 case Condition():
                     leads = leads or ("message" if now.sends else "condition")
+                    if now.sends and self._is_tail(now, item):
+                        leads = "message"
                     self._restrict(branches, item, leads)
                 case Message() if self._follows_group(now, item, leads) or now.is_silent:
                     branches.append(Branch(actions=[item], is_rest=now.is_silent))
@@ -240,12 +288,34 @@ class Drafter:
         :param leads: whether this sentence names the customers first, or the message.
         """
         now = branches[-1]
-        if now.is_silent or (now.sends and (leads == "condition" or self._opens_group(now, item))):
+        opens = leads == "condition" and not self._trails(now, item)
+        if now.is_silent or (now.sends and (opens or self._opens_group(now, item))):
             branches.append(Branch())
         elif now.is_rest and not now.sends and branches[:-1]:
             # "còn khách khác ở Hà Nội" is a group of its own, not everybody else.
             now.is_rest = False
-        branches[-1].conditions.append(item)
+        said = [(one.key, one.operators, one.items) for one in branches[-1].conditions]
+        if (item.key, item.operators, item.items) not in said:
+            branches[-1].conditions.append(item)
+
+    def _is_tail(self, now: Branch, item: Condition) -> bool:
+        """Tell whether a condition says when the message before it is sent: "by email if …"."""
+        sent = max((one.last for one in now.actions), default=-1)
+        between = self.sentence.reading.text_of(sent + 1, item.first - 1)
+        return re.match(r"(?:if|when|neu|khi)\b", between) is not None and not re.search(
+            r"[,;.:]|\b(?:thi|then)\b", between
+        )
+
+    def _trails(self, now: Branch, item: Condition) -> bool:
+        """Tell whether a condition after the last message restricts that: ", except VIPs"."""
+        if any(self._stands_at(one) > item.first for one in self.messages):
+            return False
+        known = {one.key[0] for one in now.conditions}
+        alike = item.key[0] in known and not {"ne", "not_contains"} & set(item.operators)
+        sent = max((one.last for one in now.actions), default=-1)
+        reading = self.sentence.reading
+        joined = reading.says(_TRAILS, sent + 1, item.first)
+        return joined and not alike and not reading.says(_SILENT, item.first)
 
     def _opens_group(self, now: Branch, item: Condition) -> bool:
         """Tell whether a condition after "gửi … cho …" begins a group of its own: ", ai … thì"."""
@@ -313,7 +383,7 @@ class Drafter:
             item[0] in self.sentence.catalogue.channels for item in self.sentence.channel_mentions
         ):
             return -3.0
-        verb = reading.says(_SENDS)
+        verb = reading.says(_SENDS) or self._is_named()
         score = 2.0 if self.messages and self.sentence.channel_mentions else 0.0
         score += 1.0 if verb else 0.0
         score += 1.0 if self.conditions or self.sentence.pauses else 0.0
@@ -328,6 +398,16 @@ class Drafter:
         if self.is_doubtful:
             score -= _REFUSED
         return score - _FORBIDDEN * (self._is_chore() + self._stops_all())
+
+    def _is_named(self) -> bool:
+        """Tell whether a message and who is to get it stand there: "Toy sale for cat people"."""
+        begins = self._begins()
+        opens = any(item.first <= begins + 1 for item in self.conditions)
+        opens = opens or self.sentence.reading.says(":|-|–", begins)
+        return bool(self.conditions) and any(
+            item.share >= _WHOLE and (opens or item.first <= begins + 1)
+            for item in self.sentence.template_mentions
+        )
 
     @cached_property
     def is_doubtful(self) -> bool:

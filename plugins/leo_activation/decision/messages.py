@@ -24,6 +24,8 @@ _NAMED = 0.3
 _SURELY = 0.8
 # From here on a message has a name of its own, though it says "again".
 _CLEAR = 1.2
+# What a message scores at least that is not the one just named, sent over another channel.
+_OWN = 0.6
 _AGAIN = cue("again")
 # Below this no template is named; so many words that say something name another message.
 _KNOWN, _TOPIC = 0.3, 2
@@ -36,6 +38,18 @@ _WHOLE, _CLOSE = 0.6, 3
 _PAIR = 0.4
 _HINTED = 0.2
 _SENDS = cue("sends")
+# What a clause that sends something to its own group says before the name of the message.
+_GETS = (
+    r"(?:thi|:|=>|->|gets?|receives?|should (?:get|receive)|nhan)"
+    r"(?: (?:gui|nhan|tang|moi|bao|duoc|cho|the|an?|our|send))*"
+)
+# What may stand around a channel at the end of a sentence.
+_ONLY = (
+    r"nhan|bao|ban|"
+    r"deu|tat ca|ca hai|cung|qua|bang|via|by|on|through|over|both|all|gui|di|duong|kenh|dung|nhe|"
+    r"nha|nhen|nghen|thoi|please|only|em|anh|chi|a|oi|giup|minh|voi|ho|luon|het|channel|use|the|"
+    r"cho|toi|ne|tren|them|nhung|ca|hi|hen|\.|!|,|it|goes?|out|send|sent|are|is|ad|team|sep"
+)
 _PEOPLE = rf"{cue('heads')}|all|every|each|nhung|cac|nhom|tat ca"
 _AUDIENCE = r"to|for|cho|toi|den|if|neu|who|whose|unless|except|tru"
 
@@ -140,8 +154,61 @@ class MessageReader:
             elif (before := self._before_wait(found, item)) is not None:
                 ranked = self._templates(item.first, item.last, before.channels[0])
                 extra.append(Message(item.first, item.last, before.channels[:1], ranked))
+        extra += self._in_own_clauses([*found, *extra])
         kept = [self._without(one, cut, extra) for one, cut in zip(found, cuts, strict=True)]
-        return sorted([*kept, *extra], key=lambda message: message.first)
+        return self._with_last_channel(kept, extra)
+
+    def _in_own_clauses(self, found: Sequence[Message]) -> list[Message]:
+        """Return what a clause sends to a group of its own: ", offices get the lookbook"."""
+        reading, extra = self.sentence.reading, list[Message]()
+        breaks = reading.find(rf"{_STRONG_BREAK}|,")
+        lows = [0, *(high + 1 for _, high in breaks)]
+        for low, high in zip(lows, [*(one - 1 for one, _ in breaks), len(reading.words) - 1],
+                             strict=True):  # fmt: skip
+            opens = reading.find(_GETS, low, high)
+            group = any(low <= item.first <= high for item in self._conditions)
+            if not opens or not group or any(low <= item.first <= high for item in found):
+                continue
+            at = opens[-1][1] + 1
+            if max(self._scores(at, high, "").values(), default=0.0) >= _SURELY:
+                extra += self._unchannelled(at, high)
+        return extra
+
+    def _with_last_channel(
+        self, found: Sequence[Message], extra: Sequence[Message]
+    ) -> list[Message]:
+        """Return all messages in order; a channel alone at the end is that of those before it.
+
+        "Gửi lời chúc cho khách VIP, Zalo nhé" is one message, and "…, all by email" says how.
+        """
+        ordered = sorted([*found, *extra], key=lambda message: message.first)
+        if len(ordered) < 2 or not found or ordered[-1] is not found[-1]:
+            return ordered
+        *before, last = ordered
+        own = all(item in extra or item.channels == last.channels for item in before)
+        if not own or not self._is_only_channel(last):
+            return ordered
+        catalogue = self.sentence.catalogue
+        known = {item.template_id for item in catalogue.templates_for(last.channels[0])}
+        if not all(item.templates.keys() & known for item in before):
+            return ordered
+        return [
+            replace(item, channels=last.channels, templates={
+                name: score for name, score in item.templates.items() if name in known
+            }) for item in before
+        ]  # fmt: skip
+
+    def _is_only_channel(self, last: Message) -> bool:
+        """Tell whether the last part of a sentence says nothing but a channel."""
+        reading = self.sentence.reading
+        breaks = reading.find(r"[,;.:]|-|–", 0, last.first - 1)
+        if not breaks:
+            return False
+        low = breaks[-1][1] + 1
+        before = reading.text_of(low, last.first - 1)
+        after = reading.text_of(last.last + 1, len(reading.words) - 1)
+        said = [text for text in (before, after) if text]
+        return all(re.fullmatch(rf"(?:(?:{_ONLY})(?: |$))*", text) for text in said)
 
     def _without(self, message: Message, cut: tuple[int, int], extra: Sequence[Message]) -> Message:
         """Return a message whose words end where one without a channel is named."""
@@ -189,10 +256,13 @@ class MessageReader:
         """
         scores = self._scores(low, high, channel)
         again = self.sentence.reading.says(_AGAIN, low, high)
-        if before is not None and max(scores.values(), default=0.0) < (_CLEAR if again else _NAMED):
+        enough = _CLEAR if again else _OWN
+        if before is not None and max(scores.values(), default=0.0) < enough:
             known = {item.template_id for item in self.sentence.catalogue.templates_for(channel)}
-            scores = {name: score for name, score in before.templates.items()
-                      if name in known} or scores  # fmt: skip
+            sure = next(iter(before.templates.values()), 0.0) >= _CLEAR
+            if sure or again or max(scores.values(), default=0.0) < _NAMED:
+                scores = {name: score for name, score in before.templates.items()
+                          if name in known} or scores  # fmt: skip
         whole = len(self.sentence.reading.words) - 1
         if max(scores.values(), default=0.0) < _NAMED and (low, high) != (0, whole):
             # "…, đều là khuyến mãi son": what is said once goes for all messages.

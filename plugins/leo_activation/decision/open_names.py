@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.lexicon import cue, cues_document, words_of
 from leo_activation.decision.parts import NEGATED, Condition
+from leo_activation.decision.places import names_places, places_of
 from leo_activation.decision.sentence import Sentence, plain_label
 from leo_activation.decision.spans import STOPS, open_values
 
@@ -16,6 +17,14 @@ _BEFORE_NAME = cue("before_name")
 _GROUP_TAILS = cue("group_tails")
 # Pairs of syllables that are one word, though the first alone would end a name.
 _WHOLE = frozenset({"nhan vien", "tin dung", "co dong", "gui tiet", "moi gioi", "tin nhan"})
+# What happens or stands in a place where nobody of the audience need be.
+_THINGS = (
+    r"showroom|khai truong|hoi thao|su kien|event|tour|chuyen bay|flights?|trips?|ve|workshop|"
+    r"hoi cho|trien lam|festival|store|du an|project"
+)
+_SOMEBODY = cue("somebody")
+# From here on a place is a part of a template's name.
+_NAMES = 0.6
 
 
 class OpenReader:
@@ -47,6 +56,10 @@ class OpenReader:
         taken |= {i for _, first, last in self.sentence.quantities for i in range(first, last + 1)}
         used: set[str] = set()
         for attribute in attributes:
+            for item in self._places(attribute, taken):
+                taken |= set(range(item.first, item.last + 1))
+                used.add(attribute.name)
+                yield item
             for first, last, value, weight in self._open_values(attribute):
                 words = set(range(first, last + 1))
                 if words & taken or (attribute.name in used and attribute.type != "set"):
@@ -60,9 +73,43 @@ class OpenReader:
                     first, last, {attribute.name: weight}, {operator: 1.0}, {value: weight}
                 )
 
+    def _places(self, attribute: Attribute, taken: Collection[int]) -> Iterator[Condition]:
+        """Yield the places that an attribute without a list is to be, or is not to be."""
+        kinds = names_places(attribute, plain_label(attribute))
+        for place in places_of(self.sentence.reading, kinds):
+            if set(range(place.first, place.last + 1)) & set(taken):
+                continue
+            if not self._is_audience(place.first, place.last):
+                continue
+            is_out = self.sentence.is_excepted(place.first, place.last)
+            operator = "ne" if is_out and not self._is_out_there(place.first) else "eq"
+            yield Condition(
+                place.first, place.last, {attribute.name: 1.0}, {operator: 1.0}, {place.name: 1.0}
+            )
+
+    def _is_audience(self, first: int, last: int) -> bool:
+        """Tell whether a place is where people are, and no part of what is sent."""
+        reading = self.sentence.reading
+        if any(item.first <= last and first <= item.last and item.share > _NAMES
+               for item in self.sentence.template_mentions):  # fmt: skip
+            return False
+        opened = reading.says(_THINGS, max(0, first - 2), first - 1)
+        return not opened or reading.says(_SOMEBODY, max(0, first - 3), first - 1)
+
+    def _is_out_there(self, first: int) -> bool:
+        """Tell whether "ngoài Huế" is where somebody is, as people of the South say it."""
+        reading = self.sentence.reading
+        if not reading.says("ngoai", first - 1, first - 1):
+            return False
+        goes_on = reading.says(r"co|dang|may|mua|vua|troi|het|e", first + 1, first + 3)
+        return (first == 1 and goes_on) or (
+            first > 1 and reading.says(r"o|kho|ben", first - 2, first - 2)
+        )
+
     def _open_values(self, attribute: Attribute) -> Iterator[tuple[int, int, str, float]]:
         """Yield the words that can be a value of an attribute without a list."""
         reading = self.sentence.reading
+        is_place = bool(names_places(attribute, plain_label(attribute)))
         for pattern in _frames(attribute):
             # After an everyday word only a capital letter tells a name.
             for _, high in reading.find(pattern.removeprefix("^")):
@@ -72,10 +119,20 @@ class OpenReader:
                 last = self._name_end(first)
                 if last < first:
                     continue
+                if is_place and not self._is_named(first, last):
+                    continue
                 if pattern[0] != "^" or reading.sentence[reading.words[first].start].isupper():
                     yield first, last, self._typed(first, last), 1.0
         if attribute.type == "set":
             yield from self._open_groups()
+
+    def _is_named(self, first: int, last: int) -> bool:
+        """Tell whether all words of a name have capitals, or nothing in the sentence has them."""
+        reading = self.sentence.reading
+        if not any(letter.isupper() for letter in reading.sentence[1:]):
+            return all(word.typed == word.text for word in reading.words)
+        words = reading.words[first : last + 1]
+        return all(not reading.sentence[word.start].islower() for word in words)
 
     def _open_groups(self) -> Iterator[tuple[int, int, str, float]]:
         """Yield the groups named before "customers", and VIPs wherever they stand."""

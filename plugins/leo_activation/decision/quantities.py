@@ -77,6 +77,8 @@ _PLAIN_SPELT = frozenset({"hai", "ba", "ty", "ti", "cu", "van", "ten"})
 # After these a word that counts is a number: "at most one lesson", "ít nhất hai món".
 _COMPARED = frozenset("most least than over under above below exactly nhat tren duoi hon qua dung "
                       "thieu da du".split())  # fmt: skip
+# "Chúc" before these is a wish, and no ten.
+_WISHED = frozenset("mung sinh sn tet hpbd".split())
 _ONCE_AFTER = frozenset("exactly only just least most than bought ordered visited been purchased "
                         "at precisely".split())  # fmt: skip
 # After these a number word without a unit is one: "with ten or more".
@@ -604,7 +606,7 @@ def _begins_number(tokens: list[tuple[str, int]], index: int) -> bool:
 def _times(tokens: list[tuple[str, int]], index: int) -> int:
     """Return how many times as much a word makes a number; "chúc mừng" counts nothing."""
     word, before = _unit(tokens, index), _unit(tokens, index - 1)
-    greets = _unit(tokens, index + 1) == "mung" or (before[:1].isdecimal() and len(before) > 1)
+    greets = _unit(tokens, index + 1) in _WISHED or (before[:1].isdecimal() and len(before) > 1)
     if word == "chuc" and greets:
         return 0
     return _TIMES.get(word, 0)

@@ -32,6 +32,8 @@ _LITTLE, _LEAST = 0.45, 0.2
 _ALL = 0.95
 # What one word of a phrase counts beside the whole.
 _PART = 0.5
+# Codes of countries, languages and majors that are also words of every English sentence.
+_FUNCTION_WORDS = frozenset("in it or an is no to on at by us am be as so me my we he and".split())
 _BREAKS = frozenset(",;:.?!()")
 _DENIES = r"khong|chua|ngung|not|no|never|without|non"
 _DENIED = (
@@ -290,7 +292,8 @@ class Reading:
             size = len(variant.words)
             for first in range(len(plain) - size + 1):
                 if tuple(plain[first : first + size]) == variant.words:
-                    if size == 1 and _is_other(self.words[first], variant):
+                    if size == 1 and (_is_other(self.words[first], variant)
+                                      or self._is_function_word(first)):  # fmt: skip
                         continue
                     place = found.setdefault((first, first + size - 1), {})
                     place[variant.name] = 3.0 + size
@@ -298,6 +301,11 @@ class Reading:
             Mention(first, last, tuple(sorted(names.items(), key=lambda pair: -pair[1])), 1.0)
             for (first, last), names in found.items()
         ]
+
+    def _is_function_word(self, at: int) -> bool:
+        """Tell whether a word is "in" or "it", and not the code that is written like it."""
+        word = self.words[at]
+        return word.text in _FUNCTION_WORDS and not self.sentence[word.start : word.end].isupper()
 
     def _meant(self, index: Index, labels: Mapping[str, str]) -> list[Mention]:
         found = []

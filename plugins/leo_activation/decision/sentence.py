@@ -21,6 +21,7 @@ CHANNELS: dict[str, tuple[str, str]] = {
 CHANNEL = "|".join(strong for strong, _ in CHANNELS.values())
 _ELSE = cue("else")
 _EXCEPT = cue("except")
+_EXCEPT_AFTER = cue("except_after")
 _WAIT_BEFORE = cue("wait_before")
 _WAIT_AFTER = cue("wait_after")
 _PAST = cue("past")
@@ -37,6 +38,17 @@ _SINCE_THEN = cue("since_then")
 _SAID_OUT = 4.0
 _WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
 _HOLDS = r"wait\w*|hold|delay\w*|postpone|pause|doi|hoan|tri hoan|tam ngung|tam hoan|put off"
+# What is said of an address, and not of a message: "email nào xác thực rồi".
+_IS_CHECKED = (
+    r"(?:address(?:es)? )?(?:nao |da |chua |con |is |are |not |has |been |isn t |hasn t )*"
+    r"(?:xac (?:thuc|minh|nhan)|verif\w+|confirmed|unverified|bounced|valid|invalid)|"
+    r"addresses|on file"
+)
+_TAKES_BACK = r"(?:a|ah|y) (?:khong|ko)(?: phai)?"
+_BOUNDS = (
+    r"or (?:less|more|fewer|longer|sooner|over|under|above|below)|and (?:over|above|below|under)|"
+    r"at (?:most|least|the most)|max|maximum|tops|tro (?:len|xuong|lai)|do lai|ago or less"
+)
 _DENIES = (
     r"khong|chua|chang|without|not|no|never|don t|doesn t|isn t|aren t|haven t|hasn t|lacks?|"
     r"ngung"
@@ -180,6 +192,9 @@ class Sentence:
             for item in self.reading.mentions({attribute.name: attribute.label}):
                 if item.first <= first and last <= item.last and item.share > 0.7:
                     return True
+        checked = self.reading.find(_IS_CHECKED, last + 1, last + 4)
+        if any(low == last + 1 for low, _ in checked):
+            return True
         is_fact = self.reading.says(_CHANNEL_IS_FACT, max(0, first - 2), first - 1)
         is_fact = is_fact and not self.reading.says(r"thi|[,:]", max(0, first - 1), first - 1)
         is_sent = self.reading.says(r"gui|send|nhan", max(0, first - 2), first - 1)
@@ -214,6 +229,8 @@ class Sentence:
             return Pause(first, last, int(quantity.value)) if asked or later else None
         if self._is_short_wait(quantity, first, last):
             return Pause(first, last, int(quantity.value))
+        if self._is_bounded(first, last):
+            return None
         before = self.reading.find(_WAIT_BEFORE, max(0, first - 3), first - 1)
         after = self.reading.find(_WAIT_AFTER, last + 1, last + 2)
         near = [pair for pair in before if pair[1] == first - 1]
@@ -243,6 +260,12 @@ class Sentence:
         if self.reading.says(_SINCE_THEN, last + 1, last + 3) and not near:
             return None
         return Pause(first, last, int(quantity.value), is_after=bool(near) and not follows)
+
+    def _is_bounded(self, first: int, last: int) -> bool:
+        """Tell whether a duration is compared after it: "in 10 days or less"."""
+        held = self.reading.says(_HOLDS, max(0, first - 3), first - 1)
+        return not held and any(low == last + 1 for low, _ in
+                                self.reading.find(_BOUNDS, last + 1, last + 3))  # fmt: skip
 
     def _is_counted_over(self, quantity: Quantity) -> bool:
         """Tell whether an attribute counts over just that time: "20 trades in 30 days"."""
@@ -286,6 +309,8 @@ class Sentence:
         for low, high in self.reading.find(_EXCEPT, start, first):
             if any(one <= low and high <= other for one, other in names):
                 continue
+            if self.reading.says(_TAKES_BACK, low - 1, high):
+                continue
             if high < first and self._reaches(low, high, first):
                 return True
         for low, high in self.reading.find(_DENIES, max(start, first - 4), first - 1):
@@ -298,6 +323,10 @@ class Sentence:
                 continue
             if len(between.split()) <= 3 - (high - low):
                 return True
+        tails = self.reading.find(_EXCEPT_AFTER, last + 1, last + 8)
+        if any(not re.search(r"[,;.:–]|\d", self.reading.text_of(last + 1, low - 1))
+               for low, _ in tails[:1]):  # fmt: skip
+            return True
         after = self.reading.find(r"ra(?! \w*ng)|thi thoi", last + 1, last + 2)
         opened = self.reading.says(r"ngoai|tru|bo|loai", max(0, first - 3), first - 1)
         return bool(after) and opened
@@ -316,6 +345,8 @@ class Sentence:
         """Tell whether a yes-or-no mention is of those who are left out, whatever it denies."""
         start = self.clause_start(first)
         if self.reading.says(_LEFT_OUT, start, first):
+            return True
+        if any(low <= last + 2 for low, _ in self.reading.find(_EXCEPT_AFTER, last + 1, last + 3)):
             return True
         return self.reading.says(r"ngoai|loai|bo", start, first - 1) and self.reading.says(
             r"ra", last + 1, last + 2

@@ -8,12 +8,13 @@ Vietnamese, however they were typed: "da nang" would equal no stored "Đà Nẵn
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 
-from leo_activation.decision.lexicon import cue, cues_document
+from leo_activation.decision.lexicon import cue
+from leo_activation.decision.places import KINDS, Place, places_of
 from leo_activation.decision.quantities import fold
+from leo_activation.decision.reading import Reading
 
 _LONGEST = 4
 _MOST = 14
@@ -23,7 +24,6 @@ _QUOTED = re.compile(r"[\"“”'‘’«»]([^\"“”'‘’«»]{1,40})[\"“
 _TIER = re.compile(r"\b(?:vv?ip|gold|silver|platinum|diamond)(?=s?\b)", re.IGNORECASE)
 # Signs between a word such as "nhóm" and the name.
 _SIGNS = frozenset(':="“‘«')
-_WIDEST_PLACE = 3
 _LONGEST_INSTITUTION = 8
 _HEADS = tuple(
     tuple(head.split())
@@ -49,7 +49,6 @@ STOPS = frozenset(
     "except but by via on for not are is they them it all everyone please".split()
 )
 
-_PLACE_HEADS = frozenset("o tai in from tinh pho khach dan nguoi ngoai outside ve que ben".split())
 _PERSONS = frozenset("ai khach nguoi nhom nha ban kh hoi ho chi anh em".split())
 
 
@@ -70,11 +69,13 @@ def open_values(sentence: str) -> list[str]:
         _Token(match.group(), fold(match.group()), match.start(), match.end())
         for match in _PIECE.finditer(sentence)
     ]
-    places = dict(_places(tokens))
-    found: dict[str, None] = dict.fromkeys(places.values())
+    places = list(_places(Reading(sentence)))
+    spelt = {typed: place.called for typed, place in places}
+    names = [name for _, place in places for name in (place.called, place.name)]
+    found: dict[str, None] = dict.fromkeys(names)
     for value in (
         *_QUOTED.findall(sentence),
-        *_institutions(sentence, tokens),
+        *_institutions(sentence, tokens, spelt),
         *_capitalised(sentence, tokens),
         *_TIER.findall(sentence),
         *_opening(sentence, tokens),
@@ -83,53 +84,18 @@ def open_values(sentence: str) -> list[str]:
     ):
         cleaned = value.strip(" .,:;-")
         if cleaned and len(cleaned) <= 40 and not any(sign in cleaned for sign in "<>{}[]"):
-            found.setdefault(places.get(fold(cleaned), cleaned))
+            found.setdefault(spelt.get(fold(cleaned), cleaned))
     return list(found)[:_MOST]
 
 
-@cache
-def _known_places() -> dict[tuple[str, ...], str]:
-    """Return the full names of well-known places by the words that they are typed in."""
-    found: dict[tuple[str, ...], str] = {}
-    for name, *aliases in cues_document()["place_names"]:
-        words = tuple(fold(name).split())
-        for typed in (words, ("".join(words),), *(tuple(alias.split()) for alias in aliases)):
-            found.setdefault(typed, name)
-    return found
-
-
-def _places(tokens: Sequence[_Token]) -> Iterator[tuple[str, str]]:
+def _places(reading: Reading) -> Iterator[tuple[str, Place]]:
     """Yield well-known places, as they are typed without accents and as they are spelt."""
-    known, at = _known_places(), 0
-    while at < len(tokens):
-        step = 1
-        for width in range(_WIDEST_PLACE, 0, -1):
-            words = tokens[at : at + width]
-            name = known.get(tuple(word.plain for word in words))
-            if name and _is_typed(name, words) and (width > 1 or _is_name(tokens, at)):
-                yield " ".join(word.plain for word in words), name
-                step = width
-                break
-        following = tokens[at + 1].text if at + 1 < len(tokens) else ""
-        if tokens[at].plain in ("quan", "q") and re.fullmatch(r"\d{1,2}", following):
-            yield f"{tokens[at].plain} {following}", f"Quận {following}"
-        at += step
+    for place in places_of(reading, KINDS):
+        words = reading.words[place.first : place.last + 1]
+        yield fold(reading.sentence[words[0].start : words[-1].end]), place
 
 
-def _is_typed(name: str, words: Sequence[_Token]) -> bool:
-    """Tell whether words are a name's, with all of its accents or none: "vịnh" is not "Vinh"."""
-    typed = " ".join(word.text.lower() for word in words)
-    return typed == fold(typed) or typed == name.lower()
-
-
-def _is_name(tokens: Sequence[_Token], at: int) -> bool:
-    """Tell whether one word is a place: "Huế", "ở huế" or "hanoi", and not "vinh" as it is."""
-    before = tokens[at - 1].plain if at else ""
-    is_long = len(tokens[at].plain) > _LONGEST
-    return is_long or tokens[at].text[0].isupper() or before in _PLACE_HEADS
-
-
-def _institutions(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
+def _institutions(sentence: str, tokens: Sequence[_Token], known: Collection[str]) -> Iterator[str]:
     """Yield names that begin with what they name: "Đại học Bách khoa Hà Nội"."""
     words = " ".join(token.plain for token in tokens)
     for match in re.finditer(rf"\b(?:{cue('institutions')})\b", words):
@@ -142,7 +108,7 @@ def _institutions(sentence: str, tokens: Sequence[_Token]) -> Iterator[str]:
             last += 1
         capitals = [at + 1 for at in range(head, last) if tokens[at].text[0].isupper()]
         places = [at for at in range(head + 1, last + 1)
-                  if any(tuple(words.split()[at - width : at]) in _known_places()
+                  if any(" ".join(words.split()[at - width : at]) in known
                          for width in (2, 3))]  # fmt: skip
         ends = capitals[-1:] or places[-1:] or range(min(last, first + _LONGEST), head, -1)
         for end in ends:

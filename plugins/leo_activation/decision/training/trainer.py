@@ -288,7 +288,7 @@ def train_together(
     :param processes: each reads sentences of its own.
     """
     with tempfile.TemporaryDirectory() as meeting:
-        torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+        torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
             _one_of,
             (processes, f"file://{meeting}/meeting", prepared, recipe, folder, report, date, start),
             nprocs=processes,
@@ -326,9 +326,8 @@ def _average(trained: Mapping[str, Tensor]) -> None:
         joined = torch.cat([tensor.flatten() for tensor in trained.values()])
         torch.distributed.all_reduce(joined)
         joined /= _processes()
-        for tensor, mean in zip(
-            trained.values(), joined.split([item.numel() for item in trained.values()]), strict=True
-        ):
+        sizes = [item.numel() for item in trained.values()]
+        for tensor, mean in zip(trained.values(), torch.split(joined, sizes), strict=True):
             tensor.copy_(mean.view_as(tensor))
 
 
