@@ -265,7 +265,9 @@ def test_the_application_has_no_way_into_the_workshop(built: Built, schema: str)
 
 @pytest.mark.invariant(6)
 @pytest.mark.parametrize(
-    "granted", [set(), {"tenant_a"}, {"tenant_b"}, {"tenant_a", "tenant_b"}], ids=str
+    "granted",
+    [set(), {"tenant_a"}, {"tenant_b"}, {"tenant_a", "tenant_b"}],
+    ids=["nobody", "one", "other", "both"],
 )
 def test_an_analyst_sees_granted_tenants_only_in_every_relation(
     built: Built, granted: set[str]
