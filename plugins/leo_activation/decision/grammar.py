@@ -28,6 +28,7 @@ TO_CALL = "call"
 # sentence. An adapter brings weights that were learned with it; without one the words decide.
 WORDS: Mapping[str, float] = {f"{slot}{end}": 60.0 for slot in SLOTS for end in ("", DOUBT)}
 _FULL_EVIDENCE = 2.0
+_OPENS_BRANCH = 2.5
 _KINDS: Mapping[type, str] = {Condition: "check", Message: "send", Pause: "wait"}
 
 
@@ -258,7 +259,9 @@ class PlanGrammar:
             if coming is None:
                 return {}
             wait = f"wait {coming.minutes}" if isinstance(coming, Pause) else ""
-            return {wait or _KINDS[type(coming)]: 1.0}
+            # Without its check the next branch would go to those of the branch before.
+            opens = isinstance(coming, Condition) and state.calls and not state.is_open
+            return {wait or _KINDS[type(coming)]: _OPENS_BRANCH if opens else 1.0}
         step = self._step(state)
         if isinstance(step, Message):
             if state.slot == "channel":

@@ -82,6 +82,13 @@ def test_each_slot_has_a_weight_of_its_own_and_another_where_the_draft_is_doubtf
     assert set(WORDS) == {f"{slot}{end}" for slot in SLOTS for end in ("", DOUBT)}
 
 
+def test_the_words_insist_on_the_check_that_keeps_a_branch_from_the_one_before() -> None:
+    grammar = PlanGrammar(SPEC, "Gửi email tri ân nếu là khách VIP, còn lại gửi Telegram sau 2 giờ")
+    first = (*VIP, "call", "send", "email", "tri_an")
+    insisted = after(grammar, *first, "call").advice
+    assert insisted == {"check": 2.5 * after(grammar, "call").advice["check"]}
+
+
 def test_without_advice_the_words_say_nothing() -> None:
     grammar = PlanGrammar(SPEC, SENTENCE, advice={})
     assert after(grammar).advice == {}
