@@ -61,7 +61,7 @@ $(LOAD_STAMP): requirements-load.txt
 	@touch $@
 
 test: db model ## Run every test (ARGS="tests/unit -k plan" narrows it)
-	@python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: db ## Format, lint, types, SQL style, dbt parse, structure guards, unit tests
 	ruff format --check .

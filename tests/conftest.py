@@ -26,7 +26,6 @@ from leo_activation.paths import PROJECT_ROOT, SCHEMA_FILE, state_folder
 from leo_activation.settings import ROLES, role_url
 
 TENANTS = ("tenant_a", "tenant_b")
-TESTS = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,6 @@ class DatabaseUrls:
 
 
 NewDatabase = Callable[[], AbstractContextManager[DatabaseUrls]]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, where tests run in several processes, what shares a fixture or an Airflow."""
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        group = "airflow" if folder in ("dags", "e2e") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
