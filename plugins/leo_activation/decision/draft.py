@@ -273,8 +273,13 @@ class Drafter:
         if apart or not all(one.sends and not one.is_rest for one in before):
             return branches
         for branch in before:
-            self._add(branch, *([item] if self._is_out(item) else self._others(item)))
+            self._add(branch, *([item] if self._is_out(item) else self._left(branch, item)))
         return before
+
+    def _left(self, branch: Branch, item: Condition) -> list[Condition]:
+        """Return the checks that take customers out of a branch: not all whom it is for."""
+        known = {one.key for one in branch.conditions}
+        return [one for one in self._others(item) if self._is_number(one) or one.key not in known]
 
     def _turn(self, branches: list[Branch], kind: str, at: int) -> None:
         """Take in "còn lại" or "thì thôi".
@@ -303,7 +308,7 @@ class Drafter:
             now.conditions = []
             for item in told:
                 out = item.first > start and not self._is_out(item)
-                self._add(now, *(self._others(item) if out else [item]))
+                self._add(now, *(self._left(now, item) if out else [item]))
 
     def _add(self, branch: Branch, *items: Condition) -> None:
         """Give a branch conditions that it does not have yet."""
@@ -571,4 +576,7 @@ class Drafter:
                 for one in item.items
             ]
         opposite = {NEGATED[name]: weight for name, weight in item.operators.items()}
+        if value == "0" and {"gt", "eq"} & set(item.operators):
+            # Who has none, and who has any: nobody has less than nothing.
+            opposite = {"eq" if "gt" in item.operators else "gt": 1.0}
         return [replace(item, operators=opposite)]

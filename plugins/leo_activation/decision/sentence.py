@@ -33,6 +33,7 @@ _LEFT_OUT = cue("left_out")
 _SPARES = cue("spares")
 _SPARES_AROUND = cue("spares_around")
 # Without accents "chừa" (spare) and "chưa" (not yet) are one word; before these it is the first.
+_FORBIDS = r"khoi|dungx|dung|khong|ko|mien|chua|ngung"
 _SPARED_ENDS = rf"[,;.:!?()]|thi|con(?= lai)|and|but|nhung|ma|va|who (?:also )?have|{CHANNEL}"
 _SPARED = r"khach|nguoi|nhom|ai|may|nhung|cac|hoi|dan|hang|ben|nha|bon|dam"
 _CHANNEL_IS_FACT = cue("channel_is_fact")
@@ -369,6 +370,8 @@ class Sentence:
         between = self.reading.text_of(high + 1, first - 1)
         if re.fullmatch(r"not|non|bo|bo qua|skip|ngoai|loai|outside(?: of)?|k phai", words):
             return len(between.split()) <= 3 and not re.search(r"\d|cho ", between)
+        if re.match(rf"(?:{_FORBIDS}) (?:gui|nhan|bao|nhac|moi)", words):
+            return not re.search(r",|\b(?:thi|gui|nhan|send)\b", between)
         if re.search(r"phai|thuoc|o$|la$|n ?t$|not in", words):
             return len(between.split()) <= 4
         return not re.search(r"\b(?:thi|gui|nhan|send)\b", between)
