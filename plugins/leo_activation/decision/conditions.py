@@ -396,6 +396,7 @@ class ConditionReader:
             if item.key[1] in ("true", "false") and any(
                 item.attributes.keys() == other.attributes.keys()
                 and not self.sentence.has_message_between(other.last, item.first)
+                and not self._is_own_branch(other, item)
                 for other in merged
             ):
                 merged = [
@@ -411,6 +412,15 @@ class ConditionReader:
                 continue
             merged.append(item)
         return merged
+
+    def _is_own_branch(self, one: Condition, other: Condition) -> bool:
+        """Tell whether the opposite of a fact opens a branch: "công ty thì …, cá nhân thì …"."""
+        if one.key[1] == other.key[1]:
+            return False
+        between = (one.last + 1, other.first - 1)
+        return self.sentence.reading.says(r"thi|:|gets?|receives?|nhan", *between) and (
+            self.sentence.reading.says(r"thi|:|gets?|receives?|nhan|gui", other.last + 1)
+        )
 
     def _is_taken_out(self, one: Condition, other: Condition, between: str) -> bool:
         """Tell whether the second of two groups is left out: "… cho A, ai thích B thì khỏi".

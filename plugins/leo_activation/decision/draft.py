@@ -212,7 +212,14 @@ class Drafter:
             return False
         known = re.sub(rf"\b(?:{_LEAD_IN}|{_TURNS})\b", " ", reading.text_of(first, last)).split()
         hinted = reading.says(rf"{_LEAD_IN}|{_TURNS}", first, first)
-        return len(known) <= 2 and (hinted or reading.says(_TURNS, last, last))
+        # "Giỏ hàng còn bỏ đó" ends with no English "do".
+        ends = reading.says(_TURNS, last, last) and (
+            reading.text_of(last, last) != "do"
+            or reading.says(
+                r"they|who|that|those|people|we|you|muc|moc|so|nguong|the", last - 1, last - 1
+            )
+        )
+        return len(known) <= 2 and (hinted or ends)
 
     def _rest_begins(self, first: int) -> int:
         """Return where the part for everybody else begins: "… and a push for the rest"."""

@@ -34,6 +34,7 @@ BOOKS = ToolSpec(
                 {"name": "claims", "type": "number", "unit": "count", "label": "số khiếu nại"},
                 {"name": "deposit_paid", "type": "boolean", "label": "Đã đặt cọc giữ sách"},
                 {"name": "reader_app_enabled", "type": "boolean"},
+                {"name": "is_company", "type": "boolean"},
             ],
         }
     )
@@ -104,6 +105,9 @@ def test_some_are_taken_out(sentence: str, plan: list[tuple[Any, ...]]) -> None:
         ("con no tren 2tr thi sms giam gia sach", [("debt", "gt", "2000000"), ("send",)]),
         ("Đang có khiếu nại thì gửi email giảm giá sách, không có thì gửi Zalo giảm giá sách",
          [("claims", "gt", "0"), ("send",), ("claims", "eq", "0"), ("send",)]),
+        # The opposite has a name of its own.
+        ("Công ty thì email giảm giá sách, cá nhân thì Zalo giảm giá sách",
+         [("is_company", "eq", "true"), ("send",), ("is_company", "eq", "false"), ("send",)]),
         # What a number or a message says is no fact.
         ("Chi chưa tới 2 triệu thì gửi email giảm giá sách", [("spent", "lt", "2000000"),
                                                               ("send",)]),
