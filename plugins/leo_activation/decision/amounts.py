@@ -27,9 +27,19 @@ _LEFT_OUT_AMOUNT = cue("left_out_amount")
 # These mean a comparison only right before the amount.
 _TOUCHING = ("tu", "from", "du", "dat", "min")
 # What says that there was none, or (``_ONCE``) that there was one.
-_ONCE = r"da tung|tung|con(?= no)|dang(?= no)|co(?= no)|(?:has|have) ever|ever|still(?= ow)"
+_OPEN = r"(?:open|pending|active|outstanding|unresolved|ongoing|unpaid|live)"
+_ONCE = (
+    r"da tung|tung|con(?= no)|dang(?= no)|co(?= no)|(?:has|have) ever|ever|still(?= ow)|dang co|"
+    rf"(?:there s|there is|there are|has|have|having|with) (?:an?|any|some) {_OPEN}"
+)
+# What "no" stands beside where it is "nợ", a debt.
+_OWES = r"(?:con|dang|co|khach|ai|nguoi|ho|tung|du|cong|tra|het|bi|hay|nha|ben|cu|nhac|thu) no"
+_OWED = (
+    r"tu|tren|hon|duoi|qua|it|tien|cuoc|hoc|phi|xau|vat|goc|lai|thue|thi|ma|nhieu|den|toi|vay|ngan|"
+    r"nhom|mua|cuoi|tin"
+)
 _AT_ALL = r"lan nao|bao gio|nao(?: ca| het)?|yet|anything|at all"
-_ONE = r"(?:da tung|tung|con|dang|co|ever|has ever|have ever|still)$"
+_ONE = rf"(?:da tung|tung|con|dang|co|dang co|ever|has ever|have ever|still|.*\b{_OPEN})$"
 _NEVER = (
     r"chua tung|chua bao gio|chua he|chua co|chua|khong co|khong con|khong(?! qua| duoi| tren)|"
     rf"het|never(?: ever)?|no|without|haven t|hasn t|have not|has not|zero|don t|doesn t|{_ONCE}"
@@ -276,6 +286,8 @@ class AmountReader:
         start = self.sentence.clause_start(first)
         if reading.says(r"khong (?:duoi|qua|tren|it|nhieu|hon|thap|cao)", max(0, first - 3), first):
             return False
+        if self.sentence.is_spared(first, first):
+            return True
         for _, high in reading.find(_LEFT_OUT_AMOUNT, start, first - 1):
             between = reading.text_of(high + 1, first - 1)
             if not re.search(r"\b(?:va|and|ma|but|thi|dong thoi|con)\b|[,;:]", between):
@@ -522,7 +534,7 @@ class AmountReader:
         counted = [item for item in self.sentence.catalogue.attributes
                    if item.type == "number" and item.unit in ("count", "vnd")]  # fmt: skip
         for low, high in reading.find(_NEVER):
-            if self._is_since(low):
+            if self._is_since(low) or self._means_other(low):
                 continue
             found = [
                 (share, item.unit == "count", -first, last, item.name)
@@ -534,6 +546,19 @@ class AmountReader:
                 *_, last, name = max(found)
                 operator = "gt" if re.match(_ONE, reading.text_of(low, high)) else "eq"
                 yield Condition(low, last, {name: 1.0}, {operator: 1.0}, {"0": 1.0})
+
+    def _means_other(self, low: int) -> bool:
+        """Tell whether "no" is "nợ", a debt, or "chua" is "chừa", to spare."""
+        word, reading = self.sentence.reading.words[low], self.sentence.reading
+        if word.text == "chua":
+            return word.typed.startswith("chừa") or self.sentence.is_spared(low, low)
+        if word.text != "no":
+            return False
+        return (
+            word.typed != "no"
+            or reading.says(_OWES, low - 1, low)
+            or reading.says(_OWED, low + 1, low + 1)
+        )
 
     def _is_since(self, low: int) -> bool:
         """Tell whether "chưa" tells what has not been done for a time named just before."""

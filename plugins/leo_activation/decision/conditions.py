@@ -9,6 +9,7 @@ from functools import cached_property
 
 from leo_activation.decision.amounts import AmountReader
 from leo_activation.decision.catalogue import Attribute
+from leo_activation.decision.facts import FactReader
 from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
 from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
@@ -30,6 +31,7 @@ _NEAR = 6
 _NOT_NEAR = cue("not_near")
 _EVERYONE = cue("everyone")
 _OR = cue("or")
+_SILENT = cue("silent")
 _THINGS = cue("things")
 _MARKERS = cue("markers")
 _CORRECTS = cue("corrects")
@@ -96,6 +98,7 @@ class ConditionReader:
             or not self._is_said_already(item, found)
         ]
         found = [item for item in found if not self._is_counted(item, found)]
+        found += FactReader(self.sentence).conditions(found)
         found += OpenReader(self.sentence).conditions(found)
         found += self._known(found)
         found = self._corrected(found)
@@ -393,6 +396,7 @@ class ConditionReader:
             if item.key[1] in ("true", "false") and any(
                 item.attributes.keys() == other.attributes.keys()
                 and not self.sentence.has_message_between(other.last, item.first)
+                and not self._is_own_branch(other, item)
                 for other in merged
             ):
                 merged = [
@@ -409,6 +413,27 @@ class ConditionReader:
             merged.append(item)
         return merged
 
+    def _is_own_branch(self, one: Condition, other: Condition) -> bool:
+        """Tell whether the opposite of a fact opens a branch: "công ty thì …, cá nhân thì …"."""
+        if one.key[1] == other.key[1]:
+            return False
+        between = (one.last + 1, other.first - 1)
+        return self.sentence.reading.says(r"thi|:|gets?|receives?|nhan", *between) and (
+            self.sentence.reading.says(r"thi|:|gets?|receives?|nhan|gui", other.last + 1)
+        )
+
+    def _is_taken_out(self, one: Condition, other: Condition, between: str) -> bool:
+        """Tell whether the second of two groups is left out: "… cho A, ai thích B thì khỏi".
+
+        :param between: the words that join them.
+        """
+        reading = self.sentence.reading
+        silent = reading.find(_SILENT, other.last + 1, other.last + 5)
+        ends = reading.find(r"[,;.:]", other.last + 1, other.last + 5)
+        near = silent and not (ends and ends[0][0] < silent[0][0])
+        apart = "," in between and not re.search(r"\b(?:hoac|hay|or|va|and|voi|lan)\b", between)
+        return bool(near) and apart and self.sentence.has_message_between(-1, one.first)
+
     def _alternatives(self, one: Condition, other: Condition) -> bool:
         attribute = self.sentence.catalogue.attribute(one.key[0])
         if attribute is None or other.key[0] != attribute.name or one.key[1] == other.key[1]:
@@ -423,6 +448,8 @@ class ConditionReader:
         verbs = rf"gui|nhan|send|thi|nhung|ma|but|con|neu|if|gets?|dong thoi|kiem|{CHANNEL}"
         crossed = re.search(rf"\b(?:{verbs})\b|[;:.\d]", between)
         plain = len(between.split()) <= 6 and crossed is None
+        if plain and self._is_taken_out(one, other, between):
+            return False
         # Nobody has two values of one text, so they are alternatives however they are joined.
         joined = attribute.type == "text" or re.search(rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between)
         both = (

@@ -49,6 +49,13 @@ _EITHER = re.compile(
     r"higher|lower|greater|sooner|later|up|hon|tren|duoi|nhieu|it|cao|thap|lau)\b(?! than))"
 )
 _BETWEEN = 8
+# Who points back at those who were named before, within so many words of "skip", "khỏi".
+_POINTS, _NEAR = r"them|those|these|ho|(?:nhom|dam|tui|may nguoi) (?:do|nay|kia|ay)", 3
+# What compares with the amount that was named before: "dưới mức đó", "less than that".
+_OF_AMOUNT = (
+    r"(?:duoi|tren|it hon|nhieu hon|thap hon|cao hon|less than|under|below|fewer than|over|above|"
+    r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?(?:do|nay|kia|ay|that|this|it)"
+)
 # So much of a template's name is all of it.
 _WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
@@ -82,15 +89,6 @@ def _names(spec: ToolSpec) -> set[str]:
     values = {value.name for item in catalogue.attributes for value in item.values}
     templates = {item.template_id for item in catalogue.templates}
     return values | templates | {item.name for item in catalogue.attributes}
-
-
-def _negated(item: Condition) -> Condition:
-    """Return the condition of all for whom another one does not hold."""
-    value = item.key[1]
-    if value in ("true", "false"):
-        return replace(item, values={"false" if value == "true" else "true": 1.0})
-    return replace(item, operators={NEGATED.get(name, name): weight
-                                    for name, weight in item.operators.items()})  # fmt: skip
 
 
 class Drafter:
@@ -214,7 +212,14 @@ class Drafter:
             return False
         known = re.sub(rf"\b(?:{_LEAD_IN}|{_TURNS})\b", " ", reading.text_of(first, last)).split()
         hinted = reading.says(rf"{_LEAD_IN}|{_TURNS}", first, first)
-        return len(known) <= 2 and (hinted or reading.says(_TURNS, last, last))
+        # "Giỏ hàng còn bỏ đó" ends with no English "do".
+        ends = reading.says(_TURNS, last, last) and (
+            reading.text_of(last, last) != "do"
+            or reading.says(
+                r"they|who|that|those|people|we|you|muc|moc|so|nguong|the", last - 1, last - 1
+            )
+        )
+        return len(known) <= 2 and (hinted or ends)
 
     def _rest_begins(self, first: int) -> int:
         """Return where the part for everybody else begins: "… and a push for the rest"."""
@@ -258,7 +263,30 @@ class Drafter:
                     branches.append(Branch(actions=[item], is_rest=now.is_silent))
                 case _:
                     now.actions.append(item)
-        return self._with_late_pauses(branches)
+        return self._with_late_pauses(self._taken_out(branches))
+
+    def _taken_out(self, branches: list[Branch]) -> list[Branch]:
+        """Leave out of all branches who gets nothing in the end: "…, đại lý thì miễn".
+
+        Where the branches tell the customers apart by that very attribute they do so already,
+        unless somebody may have several of its values.
+        """
+        *before, last = branches
+        if not before or not last.is_silent or last.sends or len(last.conditions) != 1:
+            return branches
+        item = last.conditions[0]
+        known = {one.key[0] for branch in before for one in branch.conditions}
+        apart = item.key[0] in known and not self._is_set(item)
+        if apart or not all(one.sends and not one.is_rest for one in before):
+            return branches
+        for branch in before:
+            self._add(branch, *([item] if self._is_out(item) else self._left(branch, item)))
+        return before
+
+    def _left(self, branch: Branch, item: Condition) -> list[Condition]:
+        """Return the checks that take customers out of a branch: not all whom it is for."""
+        known = {one.key for one in branch.conditions}
+        return [one for one in self._others(item) if self._is_number(one) or one.key not in known]
 
     def _turn(self, branches: list[Branch], kind: str, at: int) -> None:
         """Take in "còn lại" or "thì thôi".
@@ -268,7 +296,8 @@ class Drafter:
         now = branches[-1]
         if kind == "else":
             if now.sends or now.is_silent:
-                branches.append(Branch(is_rest=True))
+                of_amount = self.sentence.reading.says(_OF_AMOUNT, at, at + _NEAR + 2)
+                branches.append(Branch(is_rest=True, is_of_amount=of_amount))
         elif now.is_rest:
             branches[-1] = Branch()
         elif not now.sends and now.conditions:
@@ -277,10 +306,28 @@ class Drafter:
             # "…, nhưng ai từng khiếu nại thì đừng gửi" takes some of them out again.
             sent = max(item.last for item in now.actions)
             breaks = self.sentence.reading.find(r"[,;.]|nhung|but", sent + 1, max(sent + 1, at))
-            start = breaks[-1][1] if breaks else len(self.sentence.reading.words)
-            now.conditions = [
-                _negated(item) if item.first > start else item for item in now.conditions
-            ]
+            # "Staff have their own, so not them": who is meant stands before the last sign.
+            points = self.sentence.reading.says(_POINTS, at, at + _NEAR)
+            held = [high for _, high in breaks if not points
+                    or any(item.first > high for item in now.conditions)]  # fmt: skip
+            start = held[-1] if held else len(self.sentence.reading.words)
+            told = list(now.conditions)
+            now.conditions = []
+            for item in told:
+                out = item.first > start and not self._is_out(item)
+                self._add(now, *(self._left(now, item) if out else [item]))
+
+    def _add(self, branch: Branch, *items: Condition) -> None:
+        """Give a branch conditions that it does not have yet."""
+        for item in items:
+            said = [(one.key, one.operators, one.items) for one in branch.conditions]
+            if (item.key, item.operators, item.items) not in said:
+                branch.conditions.append(item)
+
+    def _is_out(self, item: Condition) -> bool:
+        """Tell whether a condition leaves its customers out already: "trừ …, đừng phiền họ"."""
+        place = (item.first, item.last)
+        return self.sentence.is_excepted(*place) or self.sentence.is_left_out(*place)
 
     def _restrict(self, branches: list[Branch], item: Condition, leads: str) -> None:
         """Take in a condition.
@@ -294,9 +341,7 @@ class Drafter:
         elif now.is_rest and not now.sends and branches[:-1]:
             # "còn khách khác ở Hà Nội" is a group of its own, not everybody else.
             now.is_rest = False
-        said = [(one.key, one.operators, one.items) for one in branches[-1].conditions]
-        if (item.key, item.operators, item.items) not in said:
-            branches[-1].conditions.append(item)
+        self._add(branches[-1], item)
 
     def _is_tail(self, now: Branch, item: Condition) -> bool:
         """Tell whether a condition says when the message before it is sent: "by email if …"."""
@@ -367,7 +412,7 @@ class Drafter:
             if branch.is_silent:
                 done.append(branch)
             elif branch.is_rest and not branch.conditions:
-                for conditions in self._everybody_else(done):
+                for conditions in self._everybody_else(done, branch):
                     steps += [*conditions, *branch.actions]
             else:
                 steps += [*branch.conditions, *branch.actions]
@@ -484,12 +529,18 @@ class Drafter:
         attribute = self.sentence.catalogue.attribute(item.key[0])
         return attribute is not None and attribute.type == "set"
 
-    def _everybody_else(self, done: Sequence[Branch]) -> list[list[Condition]]:
+    def _everybody_else(self, done: Sequence[Branch], rest: Branch) -> list[list[Condition]]:
         """Return the checks of all who are in none of the branches.
 
         Whoever misses one of several conditions is among them, so each has a branch of its own.
+
+        :param rest: the branch that they get.
         """
         if len(done) == 1 and len(done[0].conditions) > 1:
+            inner = self._inner(done[0], rest)
+            if inner is not None:
+                outer = [item for item in done[0].conditions if item is not inner]
+                return [[*outer, *self._others(inner)]]
             return [others for item in done[0].conditions if (others := self._others(item))]
         found = [
             other
@@ -498,6 +549,27 @@ class Drafter:
             for other in self._others(branch.conditions[0])
         ]
         return [found] if found else []
+
+    def _inner(self, branch: Branch, rest: Branch) -> Condition | None:
+        """Return the condition that alone tells a branch from the rest of one group, if any.
+
+        "Hanoi club: boxing fans get a push, else an email", "…, below that an SMS".
+        """
+        numbers = [item for item in branch.conditions if self._is_number(item)]
+        if rest.is_of_amount and len(numbers) == 1:
+            return numbers[0]
+        *outer, inner = branch.conditions
+        between = self.sentence.reading.text_of(outer[-1].last + 1, inner.first - 1)
+        sent = [item.first for item in branch.actions]
+        return (
+            inner
+            if ":" in between and not any(outer[-1].last < first < inner.first for first in sent)
+            else None
+        )
+
+    def _is_number(self, item: Condition) -> bool:
+        attribute = self.sentence.catalogue.attribute(item.key[0])
+        return attribute is not None and attribute.type == "number"
 
     def _others(self, item: Condition) -> list[Condition]:
         """Return the checks of all for whom a condition does not hold."""
@@ -511,4 +583,7 @@ class Drafter:
                 for one in item.items
             ]
         opposite = {NEGATED[name]: weight for name, weight in item.operators.items()}
+        if value == "0" and {"gt", "eq"} & set(item.operators):
+            # Who has none, and who has any: nobody has less than nothing.
+            opposite = {"eq" if "gt" in item.operators else "gt": 1.0}
         return [replace(item, operators=opposite)]

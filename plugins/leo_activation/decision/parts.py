@@ -60,12 +60,16 @@ class Pause:
 
 @dataclass
 class Branch:
-    """Conditions, then waits and messages."""
+    """Conditions, then waits and messages.
+
+    :param is_of_amount: a rest that is told apart by an amount alone: "below that …".
+    """
 
     conditions: list[Condition] = field(default_factory=list)
     actions: list[Pause | Message] = field(default_factory=list)
     is_rest: bool = False
     is_silent: bool = False
+    is_of_amount: bool = False
 
     @property
     def sends(self) -> bool:

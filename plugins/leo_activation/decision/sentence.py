@@ -30,6 +30,12 @@ _MARKERS = cue("markers")
 _FOLLOWERS = cue("followers")
 _LIKING = cue("liking")
 _LEFT_OUT = cue("left_out")
+_SPARES = cue("spares")
+_SPARES_AROUND = cue("spares_around")
+# Without accents "chừa" (spare) and "chưa" (not yet) are one word; before these it is the first.
+_FORBIDS = r"khoi|dungx|dung|khong|ko|mien|chua|ngung"
+_SPARED_ENDS = rf"[,;.:!?()]|thi|con(?= lai)|and|but|nhung|ma|va|who (?:also )?have|{CHANNEL}"
+_SPARED = r"khach|nguoi|nhom|ai|may|nhung|cac|hoi|dan|hang|ben|nha|bon|dam"
 _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
@@ -302,8 +308,35 @@ class Sentence:
         """Tell whether a channel is named after one word and up to another."""
         return any(first < low <= last for _, low, _ in self.channel_mentions)
 
+    @cached_property
+    def spared(self) -> list[tuple[int, int]]:
+        """Return the words of those who are let alone: "leave the staff out", "chừa … ra"."""
+        found = [(low, high) for low, high in self.reading.find(_SPARES_AROUND)
+                 if not self.reading.says(rf"[,;.:]|thi|{CHANNEL}|gui|send", low, high)
+                 and not self._is_not_yet(low)]  # fmt: skip
+        typed = [(at, at) for at, word in enumerate(self.reading.words)
+                 if word.typed.startswith("chừa")]  # fmt: skip
+        for _, high in (*self.reading.find(_SPARES), *typed):
+            ends = self.reading.find(_SPARED_ENDS, high + 1)
+            end = ends[0][0] if ends else len(self.reading.words)
+            found.append((high + 1, end - 1))
+        return found
+
+    def _is_not_yet(self, at: int) -> bool:
+        """Tell whether a word is "chưa", and not "chừa", which is written alike without accents."""
+        word = self.reading.words[at]
+        if word.text != "chua" or word.typed.startswith("chừa"):
+            return False
+        return word.typed != "chua" or not self.reading.says(_SPARED, at + 1, at + 1)
+
+    def is_spared(self, first: int, last: int) -> bool:
+        """Tell whether a mention is of those who are let alone."""
+        return any(low <= first and last <= high for low, high in self.spared)
+
     def is_excepted(self, first: int, last: int) -> bool:
         """Tell whether a mention is of those who are left out."""
+        if self.is_spared(first, last):
+            return True
         start = self.clause_start(first)
         names = [(item.first, item.last) for _, item in self.value_mentions]
         for low, high in self.reading.find(_EXCEPT, start, first):
@@ -337,6 +370,8 @@ class Sentence:
         between = self.reading.text_of(high + 1, first - 1)
         if re.fullmatch(r"not|non|bo|bo qua|skip|ngoai|loai|outside(?: of)?|k phai", words):
             return len(between.split()) <= 3 and not re.search(r"\d|cho ", between)
+        if re.match(rf"(?:{_FORBIDS}) (?:gui|nhan|bao|nhac|moi)", words):
+            return not re.search(r",|\b(?:thi|gui|nhan|send)\b", between)
         if re.search(r"phai|thuoc|o$|la$|n ?t$|not in", words):
             return len(between.split()) <= 4
         return not re.search(r"\b(?:thi|gui|nhan|send)\b", between)
@@ -344,7 +379,7 @@ class Sentence:
     def is_left_out(self, first: int, last: int) -> bool:
         """Tell whether a yes-or-no mention is of those who are left out, whatever it denies."""
         start = self.clause_start(first)
-        if self.reading.says(_LEFT_OUT, start, first):
+        if self.is_spared(first, last) or self.reading.says(_LEFT_OUT, start, first):
             return True
         if any(low <= last + 2 for low, _ in self.reading.find(_EXCEPT_AFTER, last + 1, last + 3)):
             return True
