@@ -30,6 +30,7 @@ _MARKERS = cue("markers")
 _FOLLOWERS = cue("followers")
 _LIKING = cue("liking")
 _LEFT_OUT = cue("left_out")
+_NO_VALUES = cue("no_values")
 _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
@@ -117,7 +118,14 @@ class Sentence:
         for item in self.reading.mentions(names, literal=literal):
             if self._is_lone(item) and not self._names_attribute(attribute, item):
                 continue
+            if self._is_other_word(item):
+                continue
             yield item
+
+    def _is_other_word(self, item: Mention) -> bool:
+        """Tell whether the words around a value make another one of it: "10,000 dong"."""
+        found = self.reading.find(_NO_VALUES, max(0, item.first - 2), item.last + 2)
+        return any(low <= item.first and item.last <= high for low, high in found)
 
     def _is_lone(self, item: Mention) -> bool:
         """Tell whether a mention is one short or everyday word, and nobody is near it."""
