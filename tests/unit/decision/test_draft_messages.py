@@ -108,3 +108,21 @@ def test_a_message_is_known_in_the_other_language(
     sentence: str, messages: list[tuple[Any, ...]]
 ) -> None:
     assert [step for step in drafted(sentence) if len(step) == 2] == messages
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Khách hạng Vàng thì gửi email ưu đãi thu cũ đổi mới giúp chị Thảo",
+        "Gửi email ưu đãi thu cũ đổi mới cho khách hạng Vàng, anh Tín dặn rồi",
+    ],
+)
+def test_who_asks_for_a_message_does_not_get_it(sentence: str) -> None:
+    assert Drafter(TELECOM, sentence).evidence > 0
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Gửi email ưu đãi thu cũ đổi mới cho chị Thảo", "Email the trade-in to Mr Tin"]
+)
+def test_a_person_by_name_is_no_audience(sentence: str) -> None:
+    assert Drafter(TELECOM, sentence).evidence < 0
