@@ -245,7 +245,7 @@ class AmountReader:
         end = min([low for low, _ in ends], default=last + _AROUND) - 1
         if not re.search(rf"\b(?:{_NOTHING})\b", reading.text_of(start, end)):
             return
-        if any(one != first and start <= one <= end for _, one, _ in self.sentence.quantities):
+        if any(one != first and start <= one <= end + 2 for _, one, _ in self.sentence.quantities):
             return
         said = {item.name for item in reading.inside(start, end)
                 if item.last < first or item.first > last}  # fmt: skip
