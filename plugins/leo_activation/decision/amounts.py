@@ -84,6 +84,13 @@ _EACH = r"mot|moi|hang|a|an|per|each|every|trong|/"
 _DURING = r"trong(?: vong)?|in the (?:last|past)|last|past|over the (?:last|past)|within|during|in"
 _LATELY = r"qua|vua qua|gan day|gan nhat|tro lai day|vua roi"
 _COMPARED_AT = r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu"
+# A comparison that belongs to the time: "over the last 30 days".
+_OVER_LAST = r"over(?: the)? (?:last|past)|more than the (?:last|past)"
+# So far from a time stands what did not happen in it.
+_AROUND = 8
+_NOTHING = r"(?:chua|khong|chang|ko)(?: \w+){0,5}|no|never|none|zero|\w+n t"
+# What many labels of numbers have in common.
+_OF_TIMES = "last , past , month , day , year , week , times , number , in , gan nhat , qua , so"
 _HABITS = (
     (
         r"people|customers|anyone|those|khach|nguoi|ai|guests|users|members|patients|subscribers|"
@@ -214,7 +221,7 @@ class AmountReader:
             and self.sentence.pause_of(one, low, high) is None
         ]  # fmt: skip
         if not others:
-            return False
+            return any(True for _ in self._never_within(index))
         if any(high + 1 <= first <= high + 4 and reading.says(_EACH, high + 1, first)
                for _, _, high in others):  # fmt: skip
             return True
@@ -222,13 +229,40 @@ class AmountReader:
         ends = reading.says(_LATELY, last + 1, last + 2)
         if quantity.value in _ONE_OF_THEM and any(high + 1 == first for _, _, high in others):
             return True
-        counted = any(
-            re.search(rf"(?<!\d){int(quantity.value // size)}(?!\d)", plain_label(item))
-            for item in self.sentence.catalogue.attributes if item.type == "number"
-            for size in (1_440, 43_200)
-        )  # fmt: skip
+        counted = any(True for _ in self._counted_over(quantity))
         compared = reading.says(_COMPARED_AT, max(0, first - 3), first - 1)
+        compared = compared and not reading.says(_OVER_LAST, max(0, first - 3), first - 1)
         return (ends or led or counted) and not compared
+
+    def _counted_over(self, quantity: Quantity) -> Iterator[Attribute]:
+        """Yield the attributes that count over just that time: "claims in the last 12 months"."""
+        for item in self.sentence.catalogue.attributes:
+            if item.type == "number" and any(
+                re.search(rf"(?<!\d){int(quantity.value // size)}(?!\d)", plain_label(item))
+                for size in (1_440, 43_200)
+            ):
+                yield item
+
+    def _never_within(self, index: int) -> Iterator[Attribute]:
+        """Yield what did not happen in the time over which it is counted: "12 tháng chưa …"."""
+        quantity, first, last = self.sentence.quantities[index]
+        reading = self.sentence.reading
+        led = reading.says(_DURING, max(0, first - 3), first - 1)
+        if quantity.kind != "duration" or not (led or reading.says(_LATELY, last + 1, last + 2)):
+            return
+        start = max(self.sentence.clause_start(first), first - _AROUND)
+        ends = reading.find(rf"thi|[;.:]|{CHANNEL}", last + 1, last + _AROUND)
+        end = min([low for low, _ in ends], default=last + _AROUND) - 1
+        if not re.search(rf"\b(?:{_NOTHING})\b", reading.text_of(start, end)):
+            return
+        if any(one != first and start <= one <= end + 2 for _, one, _ in self.sentence.quantities):
+            return
+        said = {item.name for item in reading.inside(start, end)
+                if item.last < first or item.first > last}  # fmt: skip
+        for item in self._counted_over(quantity):
+            told = meanings_of(item) - {one.name for one in features(words_of(_OF_TIMES))}
+            if item.unit == "count" and said & told:
+                yield item
 
     def _is_one_clause(self, one: int, other: int) -> bool:
         """Tell whether nothing strong stands between two words."""
@@ -533,6 +567,9 @@ class AmountReader:
         reading = self.sentence.reading
         counted = [item for item in self.sentence.catalogue.attributes
                    if item.type == "number" and item.unit in ("count", "vnd")]  # fmt: skip
+        for index, (_, first, last) in enumerate(self.sentence.quantities):
+            for item in self._never_within(index):
+                yield Condition(first, last, {item.name: 1.0}, {"eq": 1.0}, {"0": 1.0})
         for low, high in reading.find(_NEVER):
             if self._is_since(low) or self._means_other(low):
                 continue

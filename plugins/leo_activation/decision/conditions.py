@@ -55,6 +55,14 @@ _FOLLOWS_GROUP = (
     r"accounts?|tier|travell?ers?|donors?|drivers?|plans?"
 )
 _SOMEBODY = cue("somebody")
+# What customers of a business are called, whichever plan they have.
+_COMPANIES = r"(?:cong ty|cty|doanh nghiep|don vi|to chuc|compan(?:y|ies)|business(?:es)?|firms?)"
+_PLANS = r"\b(?:plans?|tier|goi|hang|package|subscription|level|cap)\b"
+# What ends the name of a message.
+_PARTS = (
+    r"thi|[,;:.]|gui|nhan|send|nao|chua|khong|should|gets?|receives?|hears?|deserves?|needs?|wants?|"
+    r"who|with|that|neu|if"
+)
 # Members are who is meant where the words around them speak of people, not of a message.
 _MEMBERS = r"hoi vien|thanh vien|members?|subscribers?"
 _BEFORE_HEADS = (
@@ -137,6 +145,8 @@ class ConditionReader:
         for attribute, item in self.sentence.value_mentions:
             if self._is_template_only(attribute, item) or self._is_said_of_fact(item):
                 continue
+            if self._is_any_company(attribute, item):
+                continue
             if self.sentence.names_channel(attribute, item) or self.sentence.is_in_channel(item):
                 continue
             operator = "contains" if attribute.type == "set" else "eq"
@@ -145,6 +155,14 @@ class ConditionReader:
             yield Condition(
                 item.first, item.last, {attribute.name: 1.0}, {operator: 1.0}, dict(item.names)
             )
+
+    def _is_any_company(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether "companies" only says who is meant, whichever plan they have."""
+        said = self.sentence.reading.text_of(item.first, item.last)
+        if not re.fullmatch(_COMPANIES, said) or not re.search(_PLANS, plain_label(attribute)):
+            return False
+        names = {fold(text) for value in attribute.values for text in (value.name, value.label)}
+        return said not in names
 
     def _is_denied_within(self, item: Mention) -> bool:
         """Tell whether "not" stands inside of some words and not in the name: "shop không lớn"."""
@@ -184,11 +202,10 @@ class ConditionReader:
     def _is_template_only(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the words are those of a template and name no audience."""
         reading = self.sentence.reading
-        if (
-            not self._is_in_some_template(item)
-            or self.sentence.clause_start(item.first) == item.first
-        ):
+        if not self._is_in_some_template(item):
             return False
+        if self.sentence.clause_start(item.first) == item.first:
+            return self._opens_message(item)
         led = reading.says(_AUDIENCE_LEAD, item.first - 1, item.first - 1) if item.first else True
         followed = reading.says(_FOLLOWS_GROUP, item.last + 1, item.last + 1)
         if followed or (led and not self._is_joined(item)) or self._is_named(attribute, item):
@@ -198,6 +215,16 @@ class ConditionReader:
             if other.share >= 0.5 and wider and item.overlaps(other):
                 return True
         return self._is_in_zone(item)
+
+    def _opens_message(self, item: Mention) -> bool:
+        """Tell whether a clause begins with the name of a message: "GPU launch promo goes out"."""
+        reading = self.sentence.reading
+        return any(
+            other.first == item.first and other.last > item.last and other.share >= _HALF
+            and not reading.says(rf"{cue('heads')}|{_FOLLOWS_GROUP}|{_PARTS}", item.last + 1,
+                                 other.last + 1)
+            for other in self.sentence.template_mentions
+        )  # fmt: skip
 
     def _is_in_some_template(self, item: Mention) -> bool:
         """Tell whether any template is called by words like these."""

@@ -65,6 +65,22 @@ _PERSON = re.compile(
     r"(?! (?:tuổi|tuoi))"
 )
 
+# Who asks for it gets no message: "… giúp chị Thảo", "anh Tín dặn rồi".
+_HELPED = re.compile(r"\b(?:giup|gium|dum|ho|nho|vi|theo|theo loi|thay|voi|phu) $")
+_ASKED = re.compile(
+    r" (?:(?:ben|o|phong|quay|moi|vua|hay|cu) (?:\w+ )?)?"
+    r"(?:bao|noi|nhac|dan|hoi|keu|yeu cau|nho|can)\b"
+)
+
+
+def _names_receiver(text: str) -> bool:
+    """Tell whether somebody is named who may be the one to get a message."""
+    for match in _PERSON.finditer(text):
+        before, after = fold(text[: match.start()]), fold(text[match.end() :])
+        if not _HELPED.search(before) and not _ASKED.match(after):
+            return True
+    return False
+
 
 def _attack(spec: ToolSpec, sentence: str) -> int | None:
     """Return where a sentence begins to ask for what nobody offers, or none."""
@@ -484,7 +500,7 @@ class Drafter:
         """Tell whether the message is for somebody who is no customer."""
         reading = self.sentence.reading
         told = reading.words[self._told].end if self._told >= 0 else 0
-        if _PERSON.search(reading.sentence, told):
+        if _names_receiver(reading.sentence[told:]):
             return True
         return any(
             not any(item.first <= last and first < item.first + 1 for item in self.conditions)

@@ -36,6 +36,7 @@ _SPARES_AROUND = cue("spares_around")
 _FORBIDS = r"khoi|dungx|dung|khong|ko|mien|chua|ngung"
 _SPARED_ENDS = rf"[,;.:!?()]|thi|con(?= lai)|and|but|nhung|ma|va|who (?:also )?have|{CHANNEL}"
 _SPARED = r"khach|nguoi|nhom|ai|may|nhung|cac|hoi|dan|hang|ben|nha|bon|dam"
+_NO_VALUES = cue("no_values")
 _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
@@ -123,7 +124,14 @@ class Sentence:
         for item in self.reading.mentions(names, literal=literal):
             if self._is_lone(item) and not self._names_attribute(attribute, item):
                 continue
+            if self._is_other_word(item):
+                continue
             yield item
+
+    def _is_other_word(self, item: Mention) -> bool:
+        """Tell whether the words around a value make another one of it: "10,000 dong"."""
+        found = self.reading.find(_NO_VALUES, max(0, item.first - 2), item.last + 2)
+        return any(low <= item.first and item.last <= high for low, high in found)
 
     def _is_lone(self, item: Mention) -> bool:
         """Tell whether a mention is one short or everyday word, and nobody is near it."""

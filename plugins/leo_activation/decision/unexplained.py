@@ -102,7 +102,7 @@ class Audience:
             low = max((high + 1 for _, high in breaks), default=0)
             if not any(low <= channel < at for channel in channels):
                 yield low, at - 1
-        ends = rf"[,;.:!?]|thi|{_SENDS}|after|in \d|sau \d"
+        ends = rf"[,;.:!?]|thi|{_SENDS}|after|unless|except|in \d|sau \d"
         opens = rf"(?:cho|toi|den|to|for)(?= (?:\w+ ){{0,2}}(?:{_HEADS})\b)|neu|if|unless|tru khi"
         for _, at in reading.find(opens):
             stops = [low for low, _ in reading.find(ends, at + 1, last)]

@@ -1,0 +1,128 @@
+"""Which words of a sentence name a message, and which its audience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leo_activation.decision.catalogue import parse_catalogue
+from leo_activation.decision.draft import Drafter
+from leo_activation.decision.parts import Condition, Message, Pause
+from leo_activation.decision.toolset import ToolSpec
+
+TELECOM = ToolSpec(
+    parse_catalogue(
+        {
+            "templates": [
+                {"template_id": "gpu_promo", "channel": "email", "description": "GPU launch promo"},
+                {"template_id": "trade_in", "channel": "email", "description": "Trade-in offer"},
+                {"template_id": "recall", "channel": "sms", "description": "Thu hồi bộ sạc"},
+                {"template_id": "dividend", "channel": "email",
+                 "description": "Dividend payout notice"},
+                {"template_id": "outage", "channel": "zalo", "description": "Lịch cúp điện"},
+                {"template_id": "outage_sms", "channel": "sms", "description": "Lịch cúp điện"},
+            ],
+            "attributes": [
+                {"name": "services", "type": "set", "values": ["gpu", "backup", "storage"]},
+                {"name": "tier", "type": "text", "label": "Hạng",
+                 "values": [{"name": "vang", "label": "Vàng"}, {"name": "bac", "label": "Bạc"},
+                            {"name": "dong", "label": "Đồng"}]},
+                {"name": "plan", "type": "text", "values": ["starter", "pro", "enterprise"]},
+                {"name": "animal", "type": "set", "values": ["rabbit", "bird", "turtle"]},
+                {"name": "trade", "type": "set", "label": "Nhóm",
+                 "values": [{"name": "t1", "label": "Nhà thầu"},
+                            {"name": "t2", "label": "Đại lý"}]},
+                {"name": "claims_12m", "type": "number", "unit": "count",
+                 "label": "Claims in the last 12 months"},
+                {"name": "spend", "type": "number", "unit": "vnd", "label": "Chi tiêu"},
+            ],
+        }
+    )
+)  # fmt: skip
+
+
+def drafted(sentence: str) -> list[tuple[Any, ...]]:
+    """Return the draft of a plan in short, messages by their template."""
+    short: list[tuple[Any, ...]] = []
+    for step in Drafter(TELECOM, sentence).steps:
+        match step:
+            case Condition():
+                operator = max(step.operators, key=lambda name: step.operators[name])
+                short.append((step.key[0], operator, step.items or step.key[1]))
+            case Pause():
+                short.append((step.minutes,))
+            case Message():
+                short.append((step.channels[0], next(iter(step.templates), "")))
+    return short
+
+
+@pytest.mark.parametrize(
+    ("sentence", "plan"),
+    [
+        ("GPU launch promo goes out by email to all customers", [("email", "gpu_promo")]),
+        ("GPU customers should get an email", [("services", "contains", "gpu"), ("email", "*")]),
+        ("Email companies on the Pro plan about the trade-in",
+         [("plan", "eq", "pro"), ("email", "trade_in")]),
+    ],
+)  # fmt: skip
+def test_the_words_of_a_message_are_no_audience(sentence: str, plan: list[tuple[Any, ...]]) -> None:
+    said = [step for step in drafted(sentence) if len(step) == 3]
+    assert said == [step for step in plan if len(step) == 3]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "conditions"),
+    [
+        ("Khách chi tiêu trên 10,000 đồng thì gửi email", [("spend", "gt", "10000")]),
+        ("Hạng Đồng thì gửi email", [("tier", "eq", "dong")]),
+        ("Email our Bronze members", [("tier", "eq", "dong")]),
+        ("Mấy bác chi tiêu trên 2 triệu thì gửi email", [("spend", "gt", "2000000")]),
+        ("Nhà nào nuôi chim thì gửi email", [("animal", "contains", "bird")]),
+        ("Email anyone with a tortoise", [("animal", "contains", "turtle")]),
+        ("Email the contractors", [("trade", "contains", "t1")]),
+        ("Email our distributors", [("trade", "contains", "t2")]),
+        ("Ai suốt 12 tháng qua chưa bồi thường lần nào thì gửi email", [("claims_12m", "eq", "0")]),
+        ("Email customers with 3 claims or more over the last 12 months",
+         [("claims_12m", "gte", "3")]),
+    ],
+)  # fmt: skip
+def test_values_are_known_by_their_synonyms(
+    sentence: str, conditions: list[tuple[Any, ...]]
+) -> None:
+    assert [step for step in drafted(sentence) if len(step) == 3] == conditions
+
+
+@pytest.mark.parametrize(
+    ("sentence", "messages"),
+    [
+        ("Gửi email ưu đãi thu cũ đổi mới cho tất cả khách", [("email", "trade_in")]),
+        ("Email báo chia cổ tức cho mọi khách", [("email", "dividend")]),
+        ("SMS all customers about the charger recall", [("sms", "recall")]),
+        ("Zalo all customers about the power cut", [("zalo", "outage")]),
+        ("Zalo all customers about the power cut, 2 days later text it too",
+         [("zalo", "outage"), ("sms", "outage_sms")]),
+    ],
+)  # fmt: skip
+def test_a_message_is_known_in_the_other_language(
+    sentence: str, messages: list[tuple[Any, ...]]
+) -> None:
+    assert [step for step in drafted(sentence) if len(step) == 2] == messages
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Khách hạng Vàng thì gửi email ưu đãi thu cũ đổi mới giúp chị Thảo",
+        "Gửi email ưu đãi thu cũ đổi mới cho khách hạng Vàng, anh Tín dặn rồi",
+    ],
+)
+def test_who_asks_for_a_message_does_not_get_it(sentence: str) -> None:
+    assert Drafter(TELECOM, sentence).evidence > 0
+
+
+@pytest.mark.parametrize(
+    "sentence", ["Gửi email ưu đãi thu cũ đổi mới cho chị Thảo", "Email the trade-in to Mr Tin"]
+)
+def test_a_person_by_name_is_no_audience(sentence: str) -> None:
+    assert Drafter(TELECOM, sentence).evidence < 0
