@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from leo_activation.decision.grammar import TO_CALL, WORDS
+from leo_activation.decision.grammar import CERTAINTY, TO_CALL, WORDS
 from leo_activation.decision.model import PROJECTIONS, Adapter, Gemma
 from leo_activation.decision.prompt import PROMPT_VERSION
 from leo_activation.decision.toolset import schema_hash
@@ -120,15 +120,19 @@ def load_adapter(folder: Path, weights_sha256: str) -> LoadedAdapter:
     return LoadedAdapter(tensors, found["adapter_sha256"][:12], manifest, advice)
 
 
-def calibrated(learned: Mapping[str, float], calibration: Mapping[str, float]) -> dict[str, float]:
+def calibrated(learned: Mapping[str, float], calibration: Mapping[str, Any]) -> dict[str, float]:
     """Return the weights of the words' advice as they are used.
 
-    :param calibration: ``scale`` of all of them, and ``call``, a bonus for doing anything at all:
-        both were chosen on sentences that the training did not see.
+    :param calibration: ``advice``, weights that fit sentences which the training did not see
+        better than the learned ones; ``call``, a bonus for doing anything at all; and
+        ``certainty``, how much it counts how sure the model is of the whole plan.
     """
-    scale = calibration.get("scale", 1.0)
-    weights = {name: weight * scale for name, weight in learned.items()}
-    return {**weights, TO_CALL: calibration.get("call", 0.0)}
+    return {
+        **learned,
+        **calibration.get("advice", {}),
+        TO_CALL: calibration.get(TO_CALL, 0.0),
+        CERTAINTY: calibration.get(CERTAINTY, 0.0),
+    }
 
 
 def _sha256(path: Path) -> str:

@@ -44,7 +44,7 @@ def train(
     rank: Annotated[int, typer.Option(min=1, help="Of every correction.")] = 16,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 6e-4,
     floor: Annotated[float, typer.Option(help="Share of the rate that is left at the end.")] = 0.02,
-    written: Annotated[float, typer.Option(help="Share of sentences that people wrote.")] = 0.6,
+    written: Annotated[float, typer.Option(help="Share of sentences that people wrote.")] = 0.9,
     start: Annotated[Path | None, typer.Option(help="Adapter to go on from.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the data.")] = 20_261_123,
 ) -> None:

@@ -7,6 +7,7 @@ allows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from leo_activation.decision.grammar import Choice, PlanGrammar
+from leo_activation.decision.grammar import CERTAINTY, Choice, PlanGrammar
 from leo_activation.decision.model import Adapter, Gemma, Prefix, Rows
 from leo_activation.decision.parser import END_TURN, START_RESPONSE, Call
 from leo_activation.decision.quantities import fold
 
 Encode = Callable[[str], list[int]]
+# Of a probability, so that it has a logarithm.
+_LEAST = 1e-9
 _UNGUESSED = frozenset({"function", "attribute", "items"})
 
 
@@ -147,7 +150,7 @@ def choose_many(
         going = [index for index, writer in enumerate(active) if writer.guess()]
         rows = _keep(rows, going)
         active = [active[index] for index in going]
-    return [Decoded(writer.written, writer.records, writer.passes) for writer in writers]
+    return [writer.finish() for writer in writers]
 
 
 def _keep(rows: Rows, kept: list[int]) -> Rows:
@@ -240,6 +243,8 @@ class _Writer:
         self.written: list[int] = []
         self.records: list[ChoiceRecord] = []
         self.probability, self.passes = 1.0, 0
+        # The log-odds that spoke for a plan at all.
+        self.begins = math.inf
         # Whether the guess ends at a choice about which the words say nothing.
         self.is_open = False
 
@@ -298,10 +303,24 @@ class _Writer:
         """Return the likeliest next token, given the network's state and the advice."""
         scores = group_scores(gemma, hidden, [meanings(token, self.end) for token in ways])
         advice = [self.cursor.advice(names) for names in ways.values()]
-        likely = torch.softmax(scores + torch.tensor(advice), dim=-1)
+        total = scores + torch.tensor(advice)
+        likely = torch.softmax(total, dim=-1)
         best = int(likely.argmax())
+        if self.cursor.state.slot == "start":
+            call, none = total.tolist()
+            self.begins = call - none
         self.probability *= float(likely[best])
         return list(ways)[best]
+
+    def finish(self) -> Decoded:
+        """Return the plan, or none where nothing in it is sure enough to be carried out."""
+        weight = self.cursor.grammar.weights.get(CERTAINTY, 0.0)
+        rest = sum(math.log(max(record.probability, _LEAST)) for record in self.records[1:])
+        odds = self.begins + weight * rest
+        if odds < 0 <= self.begins:
+            none = ChoiceRecord("start", "none", 1 / (1 + math.exp(odds)))
+            return Decoded(self.cursor.encode(END_TURN), [none], self.passes)
+        return Decoded(self.written, self.records, self.passes)
 
     def _write(self, token: int) -> None:
         self.cursor.ways()

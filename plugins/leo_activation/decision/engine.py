@@ -24,7 +24,7 @@ import torch
 from leo_activation.decision.adapter import LoadedAdapter, load_adapter
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.decoding import ChoiceRecord, choose_many
-from leo_activation.decision.grammar import WORDS, PlanGrammar
+from leo_activation.decision.grammar import CERTAINTY, WORDS, PlanGrammar
 from leo_activation.decision.lexicon import reading_version
 from leo_activation.decision.model import Gemma, Prefix
 from leo_activation.decision.parser import Call
@@ -220,7 +220,10 @@ class Engine:
             self.gemma,
             self._prefix(spec),
             [self.tokenizer.suffix_ids(item.turn) for item in asked],
-            [PlanGrammar(spec, item.request.instruction, advice=self.advice) for item in asked],
+            [
+                PlanGrammar(spec, item.request.instruction, advice=self._advice(item))
+                for item in asked
+            ],
             self._encode,
             self.adapter.tensors if self.adapter else None,
         )
@@ -231,6 +234,15 @@ class Engine:
                 verdict, reason, plan, raw, self.model, item.prompt_hash, spec.toolset_hash, 0,
                 decoded.choices, decoded.passes,
             )  # fmt: skip
+
+    def _advice(self, item: _Asked) -> Mapping[str, float]:
+        """Return the weights for a request.
+
+        Of an open wish no message is a sure one, and that is no reason to send nothing.
+        """
+        if item.request.user_turn is None:
+            return self.advice
+        return {name: weight for name, weight in self.advice.items() if name != CERTAINTY}
 
     def _prefix(self, spec: ToolSpec) -> Prefix:
         prefix = self._prefixes.get(spec.toolset_hash)

@@ -23,6 +23,8 @@ SLOTS = (
 DOUBT = "?"
 # The name under which a bonus for doing anything at all may stand beside the weights.
 TO_CALL = "call"
+# The name of how much it counts against a plan that the model was not sure of its choices.
+CERTAINTY = "certainty"
 # How much the words of the sentence count against the model, in natural logarithms of odds, for
 # each slot; with :data:`DOUBT` behind its name where the draft did not explain all of the
 # sentence. An adapter brings weights that were learned with it; without one the words decide.

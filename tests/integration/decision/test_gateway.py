@@ -9,7 +9,7 @@ import pytest
 
 from leo_activation.decision.client import PAUSES, GatewayClient, GatewayUnavailableError
 from leo_activation.decision.parser import Call
-from leo_activation.decision.training.evaluation import is_exact
+from leo_activation.decision.training.plans import is_exact
 from leo_activation.decision.training.sets import read_cases
 from tests.integration.decision.conftest import GatewayProcess
 from tests.support.catalogues import check, send, shop, wait

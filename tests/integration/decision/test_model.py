@@ -21,7 +21,7 @@ from leo_activation.decision.decoding import (
     ways_on,
 )
 from leo_activation.decision.engine import Engine, Request
-from leo_activation.decision.grammar import WORDS, PlanGrammar
+from leo_activation.decision.grammar import CERTAINTY, WORDS, PlanGrammar
 from leo_activation.decision.parser import parse_calls
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.toolset import ToolSpec
@@ -154,6 +154,20 @@ def test_what_the_model_reads_may_be_more_than_the_instruction(engine: Engine) -
     longer = engine.decide("Gửi email cho khách mới", shop(), "Gửi email cho khách mới | tuổi 30")
     assert longer.prompt_hash != plain.prompt_hash
     assert longer.verdict == "accepted"
+
+
+def test_a_plan_that_the_model_is_not_sure_of_is_not_carried_out(
+    prepared: PreparedModel, engine: Engine
+) -> None:
+    assert engine.decide("Gửi email cho khách mới", shop()).verdict == "accepted"
+    adapter = load_adapter(ADAPTER_FOLDER, prepared.weights_sha256)
+    strict = Engine(prepared, adapter, advice={**adapter.advice, CERTAINTY: 1e9})
+    given_up = strict.decide("Gửi email cho khách mới", shop())
+    assert (given_up.verdict, given_up.plan) == ("no_call", [])
+    assert [(choice.slot, choice.chosen) for choice in given_up.choices] == [("start", "none")]
+    # Of an open wish no single message is a sure one.
+    wish = strict.decide("Gửi email cho khách mới", shop(), "Gửi email cho khách mới | tuổi 30")
+    assert wish.verdict == "accepted"
 
 
 def test_the_bare_model_chooses_what_transformers_scores_highest(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from leo_activation.decision.adapter import load_adapter, save_adapter, write_manifest
-from leo_activation.decision.grammar import TO_CALL, WORDS
+from leo_activation.decision.grammar import CERTAINTY, TO_CALL, WORDS
 from leo_activation.errors import ConfigurationError
 
 WEIGHTS = "a" * 64
@@ -30,12 +30,14 @@ def test_what_was_saved_is_loaded_with_its_notice(folder: Path) -> None:
 
 
 def test_an_adapter_says_how_far_the_words_are_to_be_trusted_beside_it(folder: Path) -> None:
-    assert load_adapter(folder, WEIGHTS).advice == {**WORDS, TO_CALL: 0.0}
+    assert load_adapter(folder, WEIGHTS).advice == {**WORDS, TO_CALL: 0.0, CERTAINTY: 0.0}
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    calibration = {"scale": 1.5, "call": 0.7, "right": 3, "of": 4}
-    write_manifest(folder, {**manifest, "advice": {"value": 2.0}, "calibration": calibration})
+    learned = {"value": 2.0, "start": 1.0}
+    calibration = {"advice": {"start": 5.0}, "call": 0.7, "certainty": 0.4, "right": 3, "of": 4}
+    write_manifest(folder, {**manifest, "advice": learned, "calibration": calibration})
     advice = load_adapter(folder, WEIGHTS).advice
-    assert (advice["value"], advice[TO_CALL]) == (3.0, 0.7)
+    assert (advice["value"], advice["start"]) == (2.0, 5.0)
+    assert (advice[TO_CALL], advice[CERTAINTY]) == (0.7, 0.4)
 
 
 @pytest.mark.parametrize("key", ["base_weights_sha256", "schema_hash", "prompt_version"])

@@ -7,8 +7,9 @@ flatter. Two of them were blind sets before. At the first reading of ``evaluatio
 its 323 sentences came out right, 69.4 % (64.1 to 74.1); of ``evaluation.v3.jsonl`` the rules alone
 read 221 of 284, 77.8 % (72.6 to 82.3).
 
-A plan counts only when every call and every argument is right; ``*`` stands for a message that
-the sentence leaves open, and ``also`` lists plans that are as right as the first.
+A plan counts only when every call and every argument is right (``plans.is_exact``); ``*`` stands
+for a message that the sentence leaves open, and ``also`` lists plans that are as right as the
+first.
 
 Run: ``python -m leo_activation.decision.training.evaluation``.
 """
@@ -22,7 +23,6 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ from leo_activation.decision.parser import Call
 from leo_activation.decision.prompt import clean_instruction
 from leo_activation.decision.quantities import find_quantities, fold
 from leo_activation.decision.toolset import ToolSpec
+from leo_activation.decision.training.plans import is_exact
 from leo_activation.decision.training.sets import (
     BLIND,
     CHOICES_BLIND,
@@ -62,38 +63,6 @@ Told = TypeVar("Told", Case, ChoiceCase)
 def is_right(case: Case | ChoiceCase, actual: Sequence[Call]) -> bool:
     """Tell whether a plan is one of those that a sentence may become."""
     return any(is_exact(expected, actual) for expected in (case.plan, *case.also))
-
-
-def is_exact(expected: Sequence[Call], actual: Sequence[Call]) -> bool:
-    """Tell whether two plans are the same call by call; ``*`` fits any template.
-
-    The order of checks that all must hold means nothing, so it is not compared.
-    """
-    return len(expected) == len(actual) and all(
-        one.name == other.name and _fits(one.arguments, other.arguments)
-        for one, other in zip(_ordered(expected), _ordered(actual), strict=True)
-    )
-
-
-def _ordered(plan: Sequence[Call]) -> list[Call]:
-    """Return a plan with neighbouring checks, and the members of a list, in a fixed order."""
-    ordered: list[Call] = []
-    for name, run in groupby(plan, key=lambda call: call.name):
-        calls = [Call(call.name, _sorted_lists(call.arguments)) for call in run]
-        ordered += sorted(calls, key=repr) if name == "check_condition" else calls
-    return ordered
-
-
-def _sorted_lists(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: sorted(value) if isinstance(value, list) else value for key, value in arguments.items()
-    }
-
-
-def _fits(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> bool:
-    if expected.get("template_id") == "*":
-        return bool(expected["channel"] == actual.get("channel"))
-    return dict(expected) == dict(actual)
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
@@ -226,7 +195,7 @@ def model_compiler(engine: Engine) -> CompileAll:
     """Return an engine as a function; a rejected output counts as no plan that is right."""
 
     def compile_all(cases: Sequence[Case]) -> list[list[Call]]:
-        usable = [case for case in cases if not _is_refused(case)]
+        usable = [case for case in cases if not is_refused(case)]
         asked = [Request(case.instruction, case.catalogue) for case in usable]
         plans = {
             case.case_id: [Call("rejected")] if decision.plan is None else decision.plan
@@ -237,7 +206,7 @@ def model_compiler(engine: Engine) -> CompileAll:
     return compile_all
 
 
-def _is_refused(case: Case) -> bool:
+def is_refused(case: Case) -> bool:
     """Tell whether a sentence never reaches the model, so that nothing is sent."""
     try:
         clean_instruction(case.instruction)
@@ -248,7 +217,7 @@ def _is_refused(case: Case) -> bool:
 
 def advice_compiler(cases: Sequence[Case]) -> list[list[Call]]:
     """Return the plans that the words' advice alone amounts to: no model is asked."""
-    return [[] if _is_refused(case) else _advised(case) for case in cases]
+    return [[] if is_refused(case) else _advised(case) for case in cases]
 
 
 def _advised(case: Case) -> list[Call]:

@@ -17,6 +17,7 @@ from typing import Any
 from leo_activation.decision.catalogue import Catalogue, parse_catalogue
 from leo_activation.decision.parser import Call
 from leo_activation.decision.training.data import Example, roughen_written
+from leo_activation.decision.training.plans import ANY, joined
 from leo_activation.decision.training.sets import (
     Case,
     ChoiceCase,
@@ -26,7 +27,6 @@ from leo_activation.decision.training.sets import (
 )
 from leo_activation.errors import DecisionError
 
-_ANY = "*"
 _CODES = ("TPL", "tpl_", "zns_", "T", "msg-", "KM", "tmpl.", "m_", "mau_", "c")
 
 
@@ -86,17 +86,19 @@ def _example(
     lost: frozenset[str],
 ) -> Example:
     sentence = roughen_written(rng, case.instruction, case.language)
-    plan = [_renamed(call, renamed) for call in rng.choice([case.plan, case.plan, *case.also])]
+    meant = rng.choice([case.plan, case.plan, *case.also])
+    # One way to write "a or b", and the shorter one: there is less to learn.
+    plan = [_renamed(call, renamed) for call in joined(meant)]
     if any(name in lost for call in plan for name in named(call)):
         return Example(sentence, ())
     free = tuple(index for index, call in enumerate(plan)
-                 if call.arguments.get("template_id") == _ANY)  # fmt: skip
+                 if call.arguments.get("template_id") == ANY)  # fmt: skip
     return Example(sentence, tuple(_filled(rng, call, catalogue) for call in plan), free)
 
 
 def _filled(rng: random.Random, call: Call, catalogue: Catalogue) -> Call:
     """Return a call with some template where the sentence leaves it open."""
-    if call.arguments.get("template_id") != _ANY:
+    if call.arguments.get("template_id") != ANY:
         return call
     template = rng.choice(catalogue.templates_for(call.arguments["channel"]))
     return Call(call.name, {**call.arguments, "template_id": template.template_id})
