@@ -5,8 +5,9 @@ token of the call, with logits over the whole vocabulary; it is given the exact 
 the call, since the untuned model would ramble. A plain loop over the same network with its
 key-value cache stands beside it. Ours reads the developer turn once per catalogue, reads the
 drafted plan in one pass and scores only what the grammar allows; nothing is remembered between
-rows, except in the row that says so. All run the same float32 weights on the same threads. The
-last row evaluates a compiled plan for customers, without a database.
+rows, except in the row that says so. All run the same weights on the same threads, in float32
+where a row does not say bfloat16. The last row evaluates a compiled plan for customers, without a
+database.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import torch
 from transformers import Gemma3ForCausalLM
 
 from leo_activation.decision.adapter import load_adapter
-from leo_activation.decision.engine import Engine, Request, load_engine
+from leo_activation.decision.engine import Engine, Request
 from leo_activation.decision.interpreter import run_plan
+from leo_activation.decision.loading import load_engine
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.summary import summarise
 from leo_activation.decision.toolset import ToolSpec
@@ -68,7 +70,7 @@ def row(name: str, walls: list[float], cpus: list[float], baseline: float) -> st
     wall = statistics.median(walls)
     slow = sorted(walls)[max(0, round(len(walls) * 0.95) - 1)]
     return (
-        f"{name:<46} {wall * 1000:>9.1f} {slow * 1000:>9.1f} "
+        f"{name:<52} {wall * 1000:>9.1f} {slow * 1000:>9.1f} "
         f"{statistics.median(cpus) * 1000:>9.1f} {baseline / wall:>8.1f}x"
     )
 
@@ -78,6 +80,30 @@ def batch(engine: Engine, spec: ToolSpec, sentences: Sequence[str]) -> tuple[flo
     asked = [Request(sentence, spec.catalogue) for sentence in sentences]
     wall, cpu = timed(lambda: engine.decide_many(asked))
     return wall / len(asked), cpu / len(asked)
+
+
+def timed_rows(
+    engine: Engine, spec: ToolSpec, sentences: Sequence[str], how: str
+) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Return what one number format takes, alone, in batches and with duplicates.
+
+    :param how: is added to the names of the rows.
+    """
+    first = timed(lambda: engine.decide("Gửi email cho mọi người", spec.catalogue))
+    rows = [
+        (f"first sentence of a catalogue{how}", [first]),
+        (f"another sentence of the catalogue{how}",
+         [batch(engine, spec, [sentence]) for sentence in sentences]),
+    ]  # fmt: skip
+    for size in BATCHES:
+        runs = [sentences[at : at + size] for at in range(0, len(sentences) - size + 1, size)]
+        rows.append(
+            (f"in a batch of {size}, each{how}", [batch(engine, spec, run) for run in runs])
+        )
+    few = sentences[: BATCHES[0]] * REPEATS
+    rows.append((f"{len(few)} requests, {BATCHES[0]} of them distinct, each{how}",
+                 [batch(engine, spec, few)]))  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -92,16 +118,11 @@ def main() -> None:
     sentences = [case.instruction for case in cases]
     asking = [case.instruction for case in cases if case.plan]
     spec = ToolSpec(cases[0].catalogue)
-    first = timed(lambda: engine.decide("Gửi email cho mọi người", spec.catalogue))
-    ours = [batch(engine, spec, [sentence]) for sentence in sentences]
-    rows = [("another sentence of the catalogue", ours)]
-    for size in BATCHES:
-        runs = [sentences[at : at + size] for at in range(0, len(sentences) - size + 1, size)]
-        times = [batch(engine, spec, run) for run in runs]
-        rows.append((f"in a batch of {size}, each", times))
-    few = sentences[: BATCHES[0]] * REPEATS
-    rows.append((f"{len(few)} requests, {BATCHES[0]} of them distinct, each",
-                 [batch(engine, spec, few)]))  # fmt: skip
+    rows = [
+        *timed_rows(engine, spec, sentences, ""),
+        *timed_rows(Engine(prepared, adapter, memo=0, precision=torch.bfloat16), spec, sentences,
+                    ", bfloat16"),
+    ]  # fmt: skip
     known = Engine(prepared, adapter)
     known.decide_many([Request(sentence, spec.catalogue) for sentence in sentences])
     rows.append(("a sentence that was decided before",
@@ -115,11 +136,10 @@ def main() -> None:
     tokens = len(engine.tokenizer.prefix_ids(spec))
     print(f"{engine.model}, {tokens} tokens of declarations, {torch.get_num_threads()} threads")
     print(f"engine loaded in {loaded:.1f} s\n")
-    print(f"{'one decision':<46} {'ms':>9} {'p95 ms':>9} {'CPU ms':>9} {'gain':>9}")
+    print(f"{'one decision':<52} {'ms':>9} {'p95 ms':>9} {'CPU ms':>9} {'gain':>9}")
     for name, times in (
         ("naive generate", slow),
         ("the same with a plain loop", loop),
-        ("first sentence of a catalogue", [first]),
         *rows,
     ):
         print(row(name, [wall for wall, _ in times], [cpu for _, cpu in times], baseline))

@@ -10,11 +10,14 @@ from typing import Annotated
 
 import typer
 
+from leo_activation.decision.adapter import load_adapter
 from leo_activation.decision.adoption import check_model, open_model
 from leo_activation.decision.prompt import PromptTokenizer
 from leo_activation.decision.weights import PreparedModel, verify
 from leo_activation.paths import ADAPTER_FOLDER
 
+# Sets of sentences on which number formats are compared: everyday ones, and ones that paraphrase.
+COMPARED = ("evaluation.v1", "evaluation.v5")
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The decision model.")
 
 
@@ -56,7 +59,39 @@ def train(
         steps=steps, seconds=seconds, rank=rank, learning_rate=rate, floor=floor, written=written,
         seed=seed,
     )  # fmt: skip
-    train_together(processes, _model(), recipe, output, typer.echo, date, start)
+    train_together(processes, _model(), recipe, output, typer.echo, date=date, start=start)
+
+
+@app.command()
+def compare(
+    adapter: Annotated[Path, typer.Option(help="Folder of the adapter.")] = ADAPTER_FOLDER,
+) -> None:
+    """Measure whether bfloat16 decides as float32 does here; a minute or two.
+
+    Where it does, LEO_MODEL_PRECISION=bfloat16 may be set.
+    """
+    from leo_activation.decision.engine import Request
+    from leo_activation.decision.precision import keep_agreement, measure_agreement
+    from leo_activation.decision.training.evaluation import is_refused
+    from leo_activation.decision.training.sets import read_cases
+
+    prepared = _model()
+    cases = [case for name in COMPARED for case in read_cases(name) if not is_refused(case)]
+    found = measure_agreement(
+        prepared,
+        load_adapter(adapter, prepared.weights_sha256),
+        [Request(case.instruction, case.catalogue) for case in cases],
+    )
+    keep_agreement(prepared.folder, found)
+    typer.echo(
+        f"the same plan for {found.same} of {found.of} sentences; one takes {found.exact_ms} ms "
+        f"in float32 and {found.fast_ms} ms in bfloat16"
+    )
+    typer.echo(
+        "LEO_MODEL_PRECISION=bfloat16 may be set"
+        if found.is_enough
+        else "too many plans differ: LEO_MODEL_PRECISION=bfloat16 stays refused"
+    )
 
 
 @app.command()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -16,12 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
 
-from leo_activation.decision.adapter import LoadedAdapter, load_adapter
+from leo_activation.decision.adapter import LoadedAdapter
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.decoding import ChoiceRecord, choose_many
 from leo_activation.decision.grammar import CERTAINTY, WORDS, PlanGrammar
@@ -37,7 +35,6 @@ from leo_activation.decision.prompt import (
 from leo_activation.decision.toolset import ToolSpec, schema_hash
 from leo_activation.decision.validation import PlanRejectedError, accept_output
 from leo_activation.decision.weights import PreparedModel
-from leo_activation.errors import ConfigurationError
 
 Verdict = Literal["accepted", "no_call", "rejected"]
 Kept = TypeVar("Kept")
@@ -112,6 +109,7 @@ class Engine:
     :param advice: how much the sentence's own words count against the model, by slot; left out, as
         the adapter learned, and without one they decide.
     :param memo: how many decisions are remembered.
+    :param precision: number format of the projections.
     """
 
     def __init__(
@@ -122,15 +120,16 @@ class Engine:
         *,
         advice: Mapping[str, float] | None = None,
         memo: int = DECISIONS,
+        precision: torch.dtype = torch.float32,
     ) -> None:
         """Load the network; takes about a second."""
         self.prepared, self.adapter, self.clock = prepared, adapter, clock
         learned = adapter.advice if adapter else WORDS
         self.advice = learned if advice is None else advice
-        self.memo = memo
+        self.memo, self.precision = memo, precision
         # Each takes about a second; read side by side, a start takes as long as the slower one.
         with ThreadPoolExecutor(max_workers=1) as reader:
-            weights = reader.submit(Gemma.load, prepared.folder)
+            weights = reader.submit(Gemma.load, prepared.folder, precision)
             self.tokenizer = PromptTokenizer(prepared.folder)
             self.gemma = weights.result()
         # The grammar's pieces come again and again; what people wrote is never encoded with it.
@@ -158,6 +157,7 @@ class Engine:
             "prompt_version": PROMPT_VERSION,
             "reading_version": reading_version(),
             "advice": dict(self.advice),
+            "precision": str(self.precision).removeprefix("torch."),
         }
 
     def decide(
@@ -261,25 +261,6 @@ def judge(spec: ToolSpec, raw: str) -> tuple[Verdict, str | None, list[Call] | N
     if not plan:
         return "no_call", "Chỉ dẫn này không phải là yêu cầu gửi tin cho khách.", []
     return "accepted", None, plan
-
-
-def load_engine(prepared: PreparedModel, adapter_folder: Path | None) -> Engine:
-    """Load the model, with one thread unless ``LEO_MODEL_THREADS`` says more.
-
-    Measured on two cores: a second thread gains little when they are idle, and costs up to ten
-    times when they are busy, since every short step then waits for the slower of the two.
-
-    :param adapter_folder: none runs without an adapter.
-    :raises ConfigurationError: when the adapter does not fit the weights or the functions.
-    """
-    threads = os.environ.get("LEO_MODEL_THREADS", "1")
-    if not threads.isdigit() or not int(threads):
-        raise ConfigurationError(
-            f"LEO_MODEL_THREADS is {threads!r}: set it to a number of threads, such as 1"
-        )
-    torch.set_num_threads(int(threads))
-    adapter = load_adapter(adapter_folder, prepared.weights_sha256) if adapter_folder else None
-    return Engine(prepared, adapter)
 
 
 def _remember(store: OrderedDict[str, Kept], key: str, value: Kept, limit: int) -> None:

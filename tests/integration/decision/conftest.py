@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from leo_activation.decision.engine import Engine, load_engine
+from leo_activation.decision.engine import Engine
+from leo_activation.decision.loading import load_engine
 from leo_activation.decision.weights import PreparedModel, prepare
 from leo_activation.paths import ADAPTER_FOLDER
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from leo_activation.decision.adoption import adopt, check_model, network_config, open_model
-from leo_activation.decision.engine import load_engine
+from leo_activation.decision.loading import load_engine
 from leo_activation.decision.prompt import PromptTokenizer
 from leo_activation.decision.self_test import check_template
 from leo_activation.decision.weights import PreparedModel, open_prepared, prepare, verify

@@ -3,6 +3,8 @@
 ``LEO_DECISION_BACKEND``  ``local`` (default) or ``completions``
 ``LEO_MODEL``             folder or hub id of a model; default: the one `leo model prepare` makes
 ``LEO_ADAPTER``           folder of the adapter, or ``none``; default: the one that is shipped
+``LEO_MODEL_PRECISION``   ``float32`` (default) or ``bfloat16``, once `leo model compare` allows it
+``LEO_MODEL_THREADS``     of the local model; default 1
 ``LEO_COMPLETIONS_URL``   such as ``http://vllm:8000/v1``
 ``LEO_COMPLETIONS_MODEL`` as the server calls it
 ``LEO_COMPLETIONS_KEY``   bearer token, when the server wants one
@@ -19,7 +21,7 @@ from leo_activation.decision.adoption import check_model, open_model
 from leo_activation.decision.backends.base import Backend
 from leo_activation.decision.backends.completions import CompletionsBackend, CompletionsServer
 from leo_activation.decision.backends.local import LocalBackend
-from leo_activation.decision.engine import load_engine
+from leo_activation.decision.loading import load_engine
 from leo_activation.errors import ConfigurationError
 from leo_activation.paths import ADAPTER_FOLDER
 
