@@ -26,7 +26,7 @@ from leo_activation.decision.parser import parse_calls
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.training.data import make_example, make_world
-from leo_activation.decision.training.trainer import Recipe, train
+from leo_activation.decision.training.trainer import Recipe, train, train_together
 from leo_activation.decision.validation import accept_output
 from leo_activation.decision.weights import PreparedModel, check_control_tokens, prepare
 from leo_activation.errors import DecisionError
@@ -302,3 +302,16 @@ def test_a_short_training_lowers_the_loss_and_gives_a_loadable_adapter(
     assert changed > 0
     file = (tmp_path / "adapter.safetensors").read_bytes()
     assert hashlib.sha256(file).hexdigest() == adapter.manifest["adapter_sha256"]
+
+
+def test_two_processes_train_one_adapter_and_can_go_on_from_it(
+    prepared: PreparedModel, tmp_path: Path
+) -> None:
+    recipe = Recipe(steps=1, batch=2, batches_per_world=1, warmup=1)
+    first, second = tmp_path / "first", tmp_path / "second"
+    train_together(2, prepared, recipe, first, print, date="2026-01-01")
+    train_together(2, prepared, recipe, second, print, date="2026-01-02", start=first)
+    adapter = load_adapter(second, prepared.weights_sha256)
+    assert adapter.manifest["recipe"]["processes"] == 2
+    assert len(adapter.manifest["earlier"]) == 1
+    assert load_adapter(first, prepared.weights_sha256).version != adapter.version

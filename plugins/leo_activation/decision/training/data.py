@@ -124,7 +124,7 @@ _KINDS = {"email": "Thư", "telegram": "Tin Telegram", "zalo": "Tin Zalo", "push
 _TAILS = (" cho khách VIP", " dành cho khách mới", " tháng này", " cuối năm", " cho hội viên",
           " mùa hè", " cho khách thân thiết", " bản ngắn", " có ảnh", " gửi khách hàng",
           " của chúng tôi", " hằng tuần")  # fmt: skip
-_CODES = ("TPL", "tpl_", "zns_", "T", "msg-", "KM", "tmpl.", "m_", "mau_", "c")
+TEMPLATE_CODES = ("TPL", "tpl_", "zns_", "T", "msg-", "KM", "tmpl.", "m_", "mau_", "c")
 _GROUP_NAMES = ("segments", "segments", "segments", "groups", "tags", "nhom_khach", "labels")
 
 
@@ -136,7 +136,7 @@ class _Names:
         self.is_english = rng.random() < 0.2 and not familiar
         self.is_opaque = rng.random() < 0.3 and not familiar
         self.has_labels = familiar or rng.random() < 0.6
-        self.code = rng.choice(_CODES)
+        self.code = rng.choice(TEMPLATE_CODES)
 
     def pick(self, names: Sequence[str]) -> str:
         return names[0] if self.familiar else self.rng.choice(names)

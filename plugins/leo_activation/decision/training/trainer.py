@@ -202,6 +202,69 @@ def _fork_loss(
     return loss, float(hits)
 
 
+class _Learner:
+    """What is trained, and how far it has come.
+
+    :param start: folder of an adapter of the same rank to go on from, instead of from nothing.
+    """
+
+    def __init__(self, prepared: PreparedModel, recipe: Recipe, start: Path | None) -> None:
+        self.prepared, self.recipe = prepared, recipe
+        self.gemma = Gemma.load(prepared.folder, torch.bfloat16)
+        self.source = batches(recipe, self.gemma, PromptTokenizer(prepared.folder))
+        if start is None:
+            seeded = torch.Generator().manual_seed(recipe.seed)
+            self.adapter = new_adapter(self.gemma, recipe.rank, seeded)
+            self.history, known = [], {}
+        else:
+            loaded = load_adapter(start, prepared.weights_sha256)
+            self.adapter, known = loaded.tensors, loaded.manifest.get("advice", {})
+            self.history = [*loaded.manifest.get("earlier", []), loaded.manifest["recipe"]]
+        self.weights = torch.tensor([known.get(name, _FIRST_WEIGHT) for name in _NAMES])
+        self.trained = {**self.adapter, "advice": self.weights}
+        for tensor in self.trained.values():
+            tensor.requires_grad_()
+        self.optimiser = torch.optim.AdamW(
+            [{"params": list(self.adapter.values()), "scale": 1.0},
+             {"params": [self.weights], "scale": _WEIGHTS_FASTER}],
+            lr=recipe.learning_rate, weight_decay=0.0,
+        )  # fmt: skip
+
+    def step(self, number: int, done: float) -> tuple[float, float]:
+        """Learn from one batch.
+
+        :param done: share of the training that is over.
+        :returns: its loss, and the share of its choices that came out right.
+        """
+        for group in self.optimiser.param_groups:
+            share = _schedule(number, done, self.recipe)
+            group["lr"] = group["scale"] * self.recipe.learning_rate * share
+        prefix, rows = next(self.source)
+        loss, right = batch_loss(self.gemma, prefix, self.adapter, self.weights, rows)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.adapter.values(), 1.0)
+        self.optimiser.step()
+        return float(loss.detach()), right
+
+    def save(self, folder: Path, date: str, steps: int, seconds: float) -> None:
+        """Write the adapter as it is now."""
+        advice = zip(_NAMES, self.weights.tolist(), strict=True)
+        manifest = {
+            "name": f"{self.prepared.name} + local adapter",
+            "base_weights_sha256": self.prepared.weights_sha256,
+            "date": date,
+            "recipe": {
+                **self.recipe.__dict__, "steps_done": steps, "processes": _processes(),
+            },
+            "earlier": self.history,
+            "advice": {name: round(weight, 3) for name, weight in advice},
+            "training_seconds": round(seconds),
+            "licence": "Gemma Terms of Use; see NOTICE",
+        }  # fmt: skip
+        save_adapter(folder, self.adapter, manifest)
+
+
 def train(
     prepared: PreparedModel,
     recipe: Recipe,
@@ -217,61 +280,20 @@ def train(
     :param date: for the manifest.
     :param start: folder of an adapter of the same rank to go on from, instead of from nothing.
     """
-    gemma = Gemma.load(prepared.folder, torch.bfloat16)
-    tokenizer = PromptTokenizer(prepared.folder)
-    if start is None:
-        adapter = new_adapter(gemma, recipe.rank, torch.Generator().manual_seed(recipe.seed))
-        history, known = [], {}
-    else:
-        loaded = load_adapter(start, prepared.weights_sha256)
-        adapter, known = loaded.tensors, loaded.manifest.get("advice", {})
-        history = [*loaded.manifest["earlier"], loaded.manifest["recipe"]]
-    weights = torch.tensor([known.get(name, _FIRST_WEIGHT) for name in _NAMES])
-    trained = {**adapter, "advice": weights}
-    for tensor in trained.values():
-        tensor.requires_grad_()
-    optimiser = torch.optim.AdamW(
-        [{"params": list(adapter.values()), "scale": 1.0},
-         {"params": [weights], "scale": _WEIGHTS_FASTER}],
-        lr=recipe.learning_rate, weight_decay=0.0,
-    )  # fmt: skip
+    learner = _Learner(prepared, recipe, start)
     started = time.monotonic()
-    source = batches(recipe, gemma, tokenizer)
     step, elapsed = 0, 0.0
     while step < recipe.steps and elapsed < recipe.seconds:
         done = max(step / recipe.steps, elapsed / recipe.seconds)
-        figures = []
-        for number in range(step, min(step + ROUND, recipe.steps)):
-            for group in optimiser.param_groups:
-                share = _schedule(number, done, recipe)
-                group["lr"] = group["scale"] * recipe.learning_rate * share
-            prefix, rows = next(source)
-            loss, right = batch_loss(gemma, prefix, adapter, weights, rows)
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(adapter.values(), 1.0)
-            optimiser.step()
-            figures.append((float(loss.detach()), right))
-        _average(trained)
+        figures = [learner.step(number, done)
+                   for number in range(step, min(step + ROUND, recipe.steps))]  # fmt: skip
+        _average(learner.trained)
         step, elapsed = step + len(figures), _elapsed(started)
-        mean = [sum(column) / len(figures) for column in zip(*figures, strict=True)]
-        report(f"step {step}/{recipe.steps}: loss {mean[0]:.3f}, "
-               f"choices right {mean[1]:.1%}, {elapsed:.0f} s")  # fmt: skip
+        loss, right = (sum(column) / len(figures) for column in zip(*figures, strict=True))
+        report(f"step {step}/{recipe.steps}: loss {loss:.3f}, "
+               f"choices right {right:.1%}, {elapsed:.0f} s")  # fmt: skip
         if _rank() == 0:
-            manifest = {
-                "name": f"{prepared.name} + local adapter",
-                "base_weights_sha256": prepared.weights_sha256,
-                "date": date,
-                "recipe": {**recipe.__dict__, "steps_done": step, "processes": _processes()},
-                "earlier": history,
-                "advice": {
-                    name: round(weight, 3)
-                    for name, weight in zip(_NAMES, weights.tolist(), strict=True)
-                },
-                "training_seconds": round(elapsed),
-                "licence": "Gemma Terms of Use; see NOTICE",
-            }
-            save_adapter(folder, adapter, manifest)
+            learner.save(folder, date, step, elapsed)
 
 
 def train_together(
@@ -280,26 +302,32 @@ def train_together(
     recipe: Recipe,
     folder: Path,
     report: Report,
-    date: str,
-    start: Path | None = None,
+    **how: Any,
 ) -> None:
     """Train in several processes of one thread each, which on a CPU beats one of several threads.
 
     :param processes: each reads sentences of its own.
+    :param how: as for :func:`train`.
     """
     with tempfile.TemporaryDirectory() as meeting:
         torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
             _one_of,
-            (processes, f"file://{meeting}/meeting", prepared, recipe, folder, report, date, start),
+            (processes, f"file://{meeting}/meeting", (prepared, recipe, folder, report), how),
             nprocs=processes,
         )
 
 
-def _one_of(rank: int, processes: int, meeting: str, *task: Any) -> None:
+def _one_of(
+    rank: int,
+    processes: int,
+    meeting: str,
+    task: tuple[PreparedModel, Recipe, Path, Report],
+    how: dict[str, Any],
+) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", meeting, rank=rank, world_size=processes)
-    prepared, recipe, folder, report, date, start = task
-    train(prepared, recipe, folder, report if rank == 0 else _silent, date, start)
+    prepared, recipe, folder, report = task
+    train(prepared, recipe, folder, report if rank == 0 else _silent, **how)
     torch.distributed.destroy_process_group()
 
 

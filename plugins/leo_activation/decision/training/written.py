@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from leo_activation.decision.catalogue import Catalogue, parse_catalogue
 from leo_activation.decision.parser import Call
-from leo_activation.decision.training.data import Example, roughen_written
+from leo_activation.decision.training.data import TEMPLATE_CODES, Example, roughen_written
 from leo_activation.decision.training.plans import ANY, joined
 from leo_activation.decision.training.sets import (
     Case,
@@ -27,34 +27,41 @@ from leo_activation.decision.training.sets import (
 )
 from leo_activation.errors import DecisionError
 
-_CODES = ("TPL", "tpl_", "zns_", "T", "msg-", "KM", "tmpl.", "m_", "mau_", "c")
+Told = TypeVar("Told", Case, ChoiceCase)
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Shelf(Generic[Told]):
     """One catalogue and all that was written about it."""
 
     document: dict[str, Any]
-    cases: Sequence[Case]
-
-
-@dataclass(frozen=True)
-class ChoiceShelf:
-    """One catalogue and the open wishes about it."""
-
-    document: dict[str, Any]
-    cases: Sequence[ChoiceCase]
+    cases: Sequence[Told]
 
 
 @cache
-def shelves(names: tuple[str, ...]) -> tuple[Shelf, ...]:
+def shelves(names: tuple[str, ...]) -> tuple[Shelf[Case], ...]:
     """Return the catalogues of some sets.
 
     :param names: of the sets.
     """
+    return _shelved(names, read_cases)
+
+
+@cache
+def choice_shelves(names: tuple[str, ...]) -> tuple[Shelf[ChoiceCase], ...]:
+    """Return the catalogues of some sets of open wishes.
+
+    :param names: of the sets.
+    """
+    return _shelved(names, read_choices)
+
+
+def _shelved(
+    names: Sequence[str], read: Callable[[str], Sequence[Told]]
+) -> tuple[Shelf[Told], ...]:
     found = []
     for name in names:
-        cases = read_cases(name)
+        cases = read(name)
         for key, document in read_catalogues(name).items():
             about = [case for case in cases if case.catalogue_name == key]
             if about:
@@ -62,7 +69,9 @@ def shelves(names: tuple[str, ...]) -> tuple[Shelf, ...]:
     return tuple(found)
 
 
-def make_written(rng: random.Random, shelf: Shelf, count: int) -> tuple[Catalogue, list[Example]]:
+def make_written(
+    rng: random.Random, shelf: Shelf[Case], count: int
+) -> tuple[Catalogue, list[Example]]:
     """Return a catalogue, changed a little, and examples about it.
 
     :param count: of examples at most.
@@ -104,24 +113,8 @@ def _filled(rng: random.Random, call: Call, catalogue: Catalogue) -> Call:
     return Call(call.name, {**call.arguments, "template_id": template.template_id})
 
 
-@cache
-def choice_shelves(names: tuple[str, ...]) -> tuple[ChoiceShelf, ...]:
-    """Return the catalogues of some sets of open wishes.
-
-    :param names: of the sets.
-    """
-    found = []
-    for name in names:
-        cases = read_choices(name)
-        for key, document in read_catalogues(name).items():
-            found.append(
-                ChoiceShelf(document, [case for case in cases if case.catalogue_name == key])
-            )
-    return tuple(found)
-
-
 def make_choices(
-    rng: random.Random, shelf: ChoiceShelf, count: int
+    rng: random.Random, shelf: Shelf[ChoiceCase], count: int
 ) -> tuple[Catalogue, list[Example]]:
     """Return a catalogue with other names for its messages, and customers to choose for.
 
@@ -177,7 +170,7 @@ def _disguise(
             rng.shuffle(attribute["values"])
     renamed: dict[str, str] = {}
     if rng.random() < 0.15:
-        code, number = rng.choice(_CODES), rng.randint(1, 800)
+        code, number = rng.choice(TEMPLATE_CODES), rng.randint(1, 800)
         for template in document["templates"]:
             if template.get("label") or template.get("description"):
                 number += rng.randint(1, 9)
