@@ -66,6 +66,8 @@ _LEADING = r"at|max|maximum|minimum|plus"
 # Days counted from here to what comes are those and no others: "three days before they leave".
 _AHEAD = (
     r"(?:left )?(?:before|ahead of|prior to|in advance|to go|until|till|from now)|left|remaining|"
+    r"away|(?:away )?from (?:the|their|his|her|its|our|your|a|an)\b(?! last)|of \w+ left|"
+    r"s? ?time|of \w+ \w+ left|of \w+ remaining|"
     r"nua|truoc(?: khi| ngay| luc| han| chuyen| buoi| gio)?|out from"
 )
 # From here on the words around an amount name its attribute.
@@ -83,7 +85,10 @@ _TOLD = 0.5
 _EACH = r"mot|moi|hang|a|an|per|each|every|trong|/"
 _DURING = r"trong(?: vong)?|in the (?:last|past)|last|past|over the (?:last|past)|within|during|in"
 _LATELY = r"qua|vua qua|gan day|gan nhat|tro lai day|vua roi"
-_COMPARED_AT = r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu"
+_COMPARED_AT = (
+    r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu|under|at most|"
+    r"no more than|fewer than|toi da"
+)
 # A comparison that belongs to the time: "over the last 30 days".
 _OVER_LAST = r"over(?: the)? (?:last|past)|more than the (?:last|past)"
 # So far from a time stands what did not happen in it.
@@ -284,7 +289,15 @@ class AmountReader:
             return None
         if self.sentence.reading.says(r"tuoi|years? old|aged", first, first + 2):
             return None
+        if amount.kind == "duration" and quantity.kind == "plain" and self._is_years(index):
+            return None
         return {attribute.name: 1.0}
+
+    def _is_years(self, index: int) -> bool:
+        """Tell whether a number after days can only be an age: "away 30 days: if under 18 …"."""
+        quantity, _, last = self.sentence.quantities[index]
+        known = any(self._is_age(item.name) for item in self.sentence.catalogue.attributes)
+        return known and self._is_bare(quantity, last) and not self._is_range(index - 1, index)
 
     def _values(self, fitting: Mapping[str, float], quantity: Quantity) -> dict[str, float]:
         """Return what an amount is for each attribute that it may belong to."""
@@ -443,7 +456,8 @@ class AmountReader:
         bare = [name for name in found if self._is_numeric(name)]
         # The only attribute that an amount can belong to needs no naming; of several none is meant.
         kept = named or (dict.fromkeys(bare, 0.1) if len(bare) == 1 else {})
-        if self.sentence.reading.says(r"tuoi|years? old|aged", first - 1, last + 2):
+        aged = self.sentence.reading.says(rf"aged (?:{_COMPARED_AT}|from|between)", first - 4, first)
+        if aged or self.sentence.reading.says(r"tuoi|years? old|aged", first - 1, last + 2):
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
@@ -547,7 +561,7 @@ class AmountReader:
         """Return the words around an amount that can say what is counted."""
         stops = (
             rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho(?= (?:khach|ai|nhung|nguoi)\b)"
-            r"|gui|nhan|send|then|to|gets?|receives?|should|who|except|unless|but|tru|nhung"
+            r"|gui|nhan|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last

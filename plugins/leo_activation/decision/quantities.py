@@ -424,6 +424,9 @@ def _is_number(tokens: list[tuple[str, int]], index: int, unit: str) -> bool:
         return _counts(unit) and word in _KEPT
     if word not in _NEEDS_UNIT or _counts(unit):
         return True
+    if word in {"hai", "ba", "tư"} and index and tokens[index - 1][0] == "nam":
+        # "Sinh viên năm tư"
+        return not index - 1 or not tokens[index - 2][0][0].isdecimal()
     if word in _OTHER_WORDS or word == "nam":
         return False
     compared = index > 0 and tokens[index - 1][0] in _COMPARED and unit[:1].isalnum()
@@ -636,6 +639,9 @@ def _tens(tokens: list[tuple[str, int]], index: int, whole: float = 0.0) -> tupl
         return 0.0, index
     total, index = float(_DIGITS[word]), index + 1
     short = _SHORT_DIGITS.get(_unit(tokens, index))
+    # "Năm tư" is the fourth year, unless it counts something.
+    if word == "nam" and short == 4 and not _has_unit(tokens, index + 1):
+        short = None
     if short and 2 <= total < 10:
         return total * 10 + short, index + 1
     if _unit(tokens, index) in {"muoi", "chuc", "chục"} and total < 10:
@@ -649,6 +655,12 @@ def _tens(tokens: list[tuple[str, int]], index: int, whole: float = 0.0) -> tupl
     if is_ten and 0 < _DIGITS.get(digit, 0) < 10 and digit not in {"a", "an", "couple"}:
         total, index = total + _DIGITS[digit], index + 1
     return total, index
+
+
+def _has_unit(tokens: list[tuple[str, int]], index: int) -> bool:
+    """Tell whether a word is one that is counted."""
+    unit = _unit(tokens, index)
+    return unit in _MINUTES or unit in _MULTIPLIERS or _counts(unit) or unit in _THINGS
 
 
 def _numeral(word: str) -> float:
