@@ -447,6 +447,11 @@ class AmountReader:
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         self._point(index, numbers, found)
+        if quantity.kind == "plain" and any(quantity.after in _heads(item) for item in numbers
+                                            if item.name in found and item.unit == "count"):
+            # "200 điểm" are no days, though it is said of them when the points expire.
+            days = {item.name for item in numbers if item.unit == "days"}
+            found = {name: score for name, score in found.items() if name not in days}
         named = {name: score for name, score in found.items() if score > 0}
         if not named and self._is_bare(quantity, last):
             named = {name: 0.1 for name in found if self._is_age(name)}
@@ -603,6 +608,9 @@ class AmountReader:
         word, reading = self.sentence.reading.words[low], self.sentence.reading
         if word.text == "chua":
             return word.typed.startswith("chừa") or self.sentence.is_spared(low, low)
+        if word.text == "het":
+            # "Sắp hết" is not gone yet.
+            return reading.says(r"sap|gan|san|chua|da gan", low - 1, low - 1) if low else False
         if word.text != "no":
             return False
         return (

@@ -15,7 +15,7 @@ from leo_activation.decision.sentence import Sentence
 
 _HEADS = cue("heads")
 _LEADS = (
-    rf"{_HEADS}|{cue('states')}|neu|if|when|khi|cho|to|for|toi|den|only|rieng|voi|tru|unless|"
+    rf"{_HEADS}|{cue('states')}|sinh|sn|born|birthdays?|co sinh nhat|neu|if|when|khi|cho|to|for|toi|den|only|rieng|voi|tru|unless|"
     r"chi(?= (?:khach|nhung|ai|cac|nguoi|nhom|gui))|"
     r"except|every|all|any|each|nhung|cac|nhom|tat ca"
 )

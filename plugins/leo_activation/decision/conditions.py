@@ -77,7 +77,7 @@ _AFTER_HEADS = (
 _AT_ONCE = r"vua|dong thoi|both|du ca|cung luc"
 _TOGETHER = r"(?:cung luc|dong thoi|cung mot luc|at once|at the same time|together)"
 _SENT_TO = (
-    r"cho|toi|den|gui|nhan|moi|bao|nhac|tang|voi|gom|bao gom|ke|gop|dung|tin|zalo|email|sms|push|"
+    r"cho|toi|den|gui|nhan|moi|bao|nhac|tang|voi|gom|bao gom|ke|gop|tin|zalo|email|sms|push|"
     r"mail|messenger|telegram|whatsapp|[,;:.]"
 )
 _PEOPLE = rf"{cue('heads')}|nhom|hoi|dan|phe|team"
