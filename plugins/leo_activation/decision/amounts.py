@@ -78,6 +78,16 @@ _NEARLY = 0.6
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
 _NOT_DONE = r"chua|khong|ko|haven t|hasn t|didn t|not|never|no|without|since|inactive|idle|vang"
+# "Số buổi còn lại tối đa 2" is no rest.
+_STILL_LEFT = (
+    r"(?:max|min|toi da|toi thieu|nhieu nhat|it nhat|khong (?:qua|duoi|tren)|(?:tu|bang|la) \d|"
+    r"duoi|tren|hon)\b"
+)
+# An amount beside these is what a message gives.
+_VOUCHERS = (
+    r"codes?|vouchers?|coupons?|off|discounts?|rebates?|credits?|cashback|ma|phieu|the cao|"
+    r"gift cards?|li xi|giam|tang|hoan"
+)
 # What happens some "times" is none of these.
 _NEVER_TIMES = ("days", "years", "vnd")
 # How much of a name "never" has to be said about.
@@ -202,10 +212,13 @@ class AmountReader:
         value = next(one.value for one, low, _ in self.sentence.quantities if low == first)
         if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
             return False
+        given = self.sentence.reading.says(_VOUCHERS, first - 1, last + 1)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
         around = {item.name for item in near if not first <= item.first <= last}
         for item in self.sentence.catalogue.templates:
             amounts = {str(one.value) for one in find_quantities(item.label)}
+            if given and str(value) in amounts:
+                return True
             amounts |= set(re.findall(r"\d{2,}", item.template_id))
             if str(value) not in amounts:
                 continue
@@ -447,8 +460,11 @@ class AmountReader:
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         self._point(index, numbers, found)
-        if quantity.kind == "plain" and any(quantity.after in _heads(item) for item in numbers
-                                            if item.name in found and item.unit == "count"):
+        if quantity.kind == "plain" and any(
+            quantity.after in _heads(item)
+            for item in numbers
+            if item.name in found and item.unit == "count"
+        ):
             # "200 điểm" are no days, though it is said of them when the points expire.
             days = {item.name for item in numbers if item.unit == "days"}
             found = {name: score for name, score in found.items() if name not in days}
@@ -461,7 +477,9 @@ class AmountReader:
         bare = [name for name in found if self._is_numeric(name)]
         # The only attribute that an amount can belong to needs no naming; of several none is meant.
         kept = named or (dict.fromkeys(bare, 0.1) if len(bare) == 1 else {})
-        aged = self.sentence.reading.says(rf"aged (?:{_COMPARED_AT}|from|between)", first - 4, first)
+        aged = self.sentence.reading.says(
+            rf"aged (?:{_COMPARED_AT}|from|between)", first - 4, first
+        )
         if aged or self.sentence.reading.says(r"tuoi|years? old|aged", first - 1, last + 2):
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
@@ -565,7 +583,8 @@ class AmountReader:
     def _window(self, first: int, last: int) -> tuple[int, int]:
         """Return the words around an amount that can say what is counted."""
         stops = (
-            rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho(?= (?:khach|ai|nhung|nguoi)\b)"
+            rf"[,;.:()]|thi|con lai(?! {_STILL_LEFT})|roi|hoac|hay|{CHANNEL}"
+            r"|cho(?= (?:khach|ai|nhung|nguoi)\b)"
             r"|gui|nhan|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
         )
         others = [

@@ -588,8 +588,12 @@ class Drafter:
         *outer, inner = branch.conditions
         between = self.sentence.reading.text_of(outer[-1].last + 1, inner.first - 1)
         sent = [item.first for item in branch.actions]
-        if any(outer[-1].last < first < inner.first for first in sent):
-            return None
+        between_sent = [first for first in sent if outer[-1].last < first < inner.first]
+        if between_sent:
+            # "For August birthdays: Zalo if they are VIP, SMS if not"
+            tail = self.sentence.reading.text_of(between_sent[-1] + 1, inner.first - 1)
+            is_tail = re.search(r"\b(?:if|when|neu|khi)\b", tail) and not re.search(r"[;.]", tail)
+            return inner if is_tail else None
         return inner if ":" in between or self._is_set_apart(between, inner) else None
 
     def _is_set_apart(self, between: str, inner: Condition) -> bool:
@@ -601,7 +605,8 @@ class Drafter:
         if gap is None or len(gap.split()) > 2 or re.search(r"\b(?:va|and|ma|dong thoi)\b", gap):
             return False
         reading = self.sentence.reading
-        sends = reading.find(rf"(?:\w+ )?(?:thi|gets?|:|{CHANNEL})", inner.last + 1, inner.last + 4)
+        verbs = rf"(?:\w+ )?(?:thi|gets?|receives?|nhan|gui|qua|di|:|{CHANNEL})"
+        sends = reading.find(verbs, inner.last + 1, inner.last + 4)
         return any(low == inner.last + 1 for low, _ in sends)
 
     def _is_number(self, item: Condition) -> bool:

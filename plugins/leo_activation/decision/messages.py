@@ -71,6 +71,7 @@ class MessageReader:
     def __init__(self, sentence: Sentence, conditions: Sequence[Condition]) -> None:
         """Keep both."""
         self.sentence, self._conditions = sentence, conditions
+        self._taken_back: list[tuple[str, int, int]] = []
 
     @cached_property
     def messages(self) -> list[Message]:
@@ -148,6 +149,7 @@ class MessageReader:
             grouped = any(before[-1][2] < item.first and self._opens_group(item, low)
                           for item in self._conditions if item.last < low)  # fmt: skip
             if not grouped and re.fullmatch(rf"(?:(?:{_INSTEAD})(?: |$))*", gap):
+                self._taken_back.append(before[-1])
                 wanted = [item for item in wanted if item is not before[-1]]
         return wanted
 
@@ -172,7 +174,9 @@ class MessageReader:
             ):
                 continue
             at = self.sentence.clause_of(item.first)
-            if any(self.sentence.clause_of(message.first) == at for message in found):
+            if any(self.sentence.clause_of(message.first) == at for message in found) or any(
+                self.sentence.clause_of(first) == at for _, first, _ in self._taken_back
+            ):
                 continue
             start = max([0, item.first - 4, *(high + 1 for _, high in
                          self.sentence.reading.find(r"[,;:.]", 0, item.first - 1))])  # fmt: skip
@@ -218,6 +222,10 @@ class MessageReader:
         *before, last = ordered
         own = all(item in extra or item.channels == last.channels for item in before)
         if not own or not self._is_only_channel(last):
+            return ordered
+        if not extra and any(before[-1].last < one.first < last.first
+                             for one in self.sentence.pauses):  # fmt: skip
+            # "…, two days later the survey, on Zalo too" is a message of its own.
             return ordered
         catalogue = self.sentence.catalogue
         known = {item.template_id for item in catalogue.templates_for(last.channels[0])}

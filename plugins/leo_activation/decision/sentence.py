@@ -53,7 +53,9 @@ _IS_CHECKED = (
 )
 _TAKES_BACK = r"(?:a|ah|y) (?:khong|ko)(?: phai)?"
 # What stands around a time that is a fact: something not done since, or what is to come.
-_GONE_BY = r"(?:roi|nay|qua|lien)(?: ma| van| con| cung)* (?:chua|khong|ko|k|chang|hong|bat|vang|mat)\b"
+_GONE_BY = (
+    r"(?:roi|nay|qua|lien)(?: ma| van| con| cung)* (?:chua|khong|ko|k|chang|hong|bat|vang|mat)\b"
+)
 _BOUNDED_BEFORE = (
     r"\b(?:toi da|khong qua|nhieu nhat|cung lam|chua (?:toi|den|day)|it nhat|toi thieu|at most|"
     r"due|(?:den|toi|het|dao) han|trong (?:vong|dung|khoang)|han)\b(?: trong| con| la| dung)*$"
@@ -272,7 +274,9 @@ class Sentence:
         compared = self.reading.says(_COMPARES, max(0, first - 2), first - 1)
         since = [
             high + 1
-            for _, high in self.reading.find(rf"{_ELSE}|[,;:]|thi", max(0, first - 6), first - 1)
+            for _, high in self.reading.find(
+                rf"{_ELSE}|[,;:]|thi|{CHANNEL}", max(0, first - 6), first - 1
+            )
         ]
         past = self.reading.says(_PAST, max(0, first - 5, *since), first - 1)
         weak = (
