@@ -66,6 +66,8 @@ _LEADING = r"at|max|maximum|minimum|plus"
 # Days counted from here to what comes are those and no others: "three days before they leave".
 _AHEAD = (
     r"(?:left )?(?:before|ahead of|prior to|in advance|to go|until|till|from now)|left|remaining|"
+    r"away|(?:away )?from (?:the|their|his|her|its|our|your|a|an)\b(?! last)|of \w+ left|"
+    r"s? ?time|of \w+ \w+ left|of \w+ remaining|"
     r"nua|truoc(?: khi| ngay| luc| han| chuyen| buoi| gio)?|out from"
 )
 # From here on the words around an amount name its attribute.
@@ -76,6 +78,16 @@ _NEARLY = 0.6
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
 _NOT_DONE = r"chua|khong|ko|haven t|hasn t|didn t|not|never|no|without|since|inactive|idle|vang"
+# "Số buổi còn lại tối đa 2" is no rest.
+_STILL_LEFT = (
+    r"(?:max|min|toi da|toi thieu|nhieu nhat|it nhat|khong (?:qua|duoi|tren)|(?:tu|bang|la) \d|"
+    r"duoi|tren|hon)\b"
+)
+# An amount beside these is what a message gives.
+_VOUCHERS = (
+    r"codes?|vouchers?|coupons?|off|discounts?|rebates?|credits?|cashback|ma|phieu|the cao|"
+    r"gift cards?|li xi|giam|tang|hoan"
+)
 # What happens some "times" is none of these.
 _NEVER_TIMES = ("days", "years", "vnd")
 # How much of a name "never" has to be said about.
@@ -83,7 +95,10 @@ _TOLD = 0.5
 _EACH = r"mot|moi|hang|a|an|per|each|every|trong|/"
 _DURING = r"trong(?: vong)?|in the (?:last|past)|last|past|over the (?:last|past)|within|during|in"
 _LATELY = r"qua|vua qua|gan day|gan nhat|tro lai day|vua roi"
-_COMPARED_AT = r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu"
+_COMPARED_AT = (
+    r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu|under|at most|"
+    r"no more than|fewer than|toi da"
+)
 # A comparison that belongs to the time: "over the last 30 days".
 _OVER_LAST = r"over(?: the)? (?:last|past)|more than the (?:last|past)"
 # So far from a time stands what did not happen in it.
@@ -197,10 +212,13 @@ class AmountReader:
         value = next(one.value for one, low, _ in self.sentence.quantities if low == first)
         if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
             return False
+        given = self.sentence.reading.says(_VOUCHERS, first - 1, last + 1)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
         around = {item.name for item in near if not first <= item.first <= last}
         for item in self.sentence.catalogue.templates:
             amounts = {str(one.value) for one in find_quantities(item.label)}
+            if given and str(value) in amounts:
+                return True
             amounts |= set(re.findall(r"\d{2,}", item.template_id))
             if str(value) not in amounts:
                 continue
@@ -284,7 +302,15 @@ class AmountReader:
             return None
         if self.sentence.reading.says(r"tuoi|years? old|aged", first, first + 2):
             return None
+        if amount.kind == "duration" and quantity.kind == "plain" and self._is_years(index):
+            return None
         return {attribute.name: 1.0}
+
+    def _is_years(self, index: int) -> bool:
+        """Tell whether a number after days can only be an age: "away 30 days: if under 18 …"."""
+        quantity, _, last = self.sentence.quantities[index]
+        known = any(self._is_age(item.name) for item in self.sentence.catalogue.attributes)
+        return known and self._is_bare(quantity, last) and not self._is_range(index - 1, index)
 
     def _values(self, fitting: Mapping[str, float], quantity: Quantity) -> dict[str, float]:
         """Return what an amount is for each attribute that it may belong to."""
@@ -434,6 +460,14 @@ class AmountReader:
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         self._point(index, numbers, found)
+        if quantity.kind == "plain" and any(
+            quantity.after in _heads(item)
+            for item in numbers
+            if item.name in found and item.unit == "count"
+        ):
+            # "200 điểm" are no days, though it is said of them when the points expire.
+            days = {item.name for item in numbers if item.unit == "days"}
+            found = {name: score for name, score in found.items() if name not in days}
         named = {name: score for name, score in found.items() if score > 0}
         if not named and self._is_bare(quantity, last):
             named = {name: 0.1 for name in found if self._is_age(name)}
@@ -443,7 +477,10 @@ class AmountReader:
         bare = [name for name in found if self._is_numeric(name)]
         # The only attribute that an amount can belong to needs no naming; of several none is meant.
         kept = named or (dict.fromkeys(bare, 0.1) if len(bare) == 1 else {})
-        if self.sentence.reading.says(r"tuoi|years? old|aged", first - 1, last + 2):
+        aged = self.sentence.reading.says(
+            rf"aged (?:{_COMPARED_AT}|from|between)", first - 4, first
+        )
+        if aged or self.sentence.reading.says(r"tuoi|years? old|aged", first - 1, last + 2):
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
@@ -546,8 +583,9 @@ class AmountReader:
     def _window(self, first: int, last: int) -> tuple[int, int]:
         """Return the words around an amount that can say what is counted."""
         stops = (
-            rf"[,;.:()]|thi|con lai|roi|hoac|hay|{CHANNEL}|cho(?= (?:khach|ai|nhung|nguoi)\b)"
-            r"|gui|nhan|send|then|to|gets?|receives?|should|who|except|unless|but|tru|nhung"
+            rf"[,;.:()]|thi|con lai(?! {_STILL_LEFT})|roi|hoac|hay|{CHANNEL}"
+            r"|cho(?= (?:khach|ai|nhung|nguoi)\b)"
+            r"|gui|nhan|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last
@@ -589,6 +627,9 @@ class AmountReader:
         word, reading = self.sentence.reading.words[low], self.sentence.reading
         if word.text == "chua":
             return word.typed.startswith("chừa") or self.sentence.is_spared(low, low)
+        if word.text == "het":
+            # "Sắp hết" is not gone yet.
+            return reading.says(r"sap|gan|san|chua|da gan", low - 1, low - 1) if low else False
         if word.text != "no":
             return False
         return (

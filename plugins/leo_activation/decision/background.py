@@ -15,7 +15,8 @@ from leo_activation.decision.sentence import Sentence
 
 _HEADS = cue("heads")
 _LEADS = (
-    rf"{_HEADS}|{cue('states')}|neu|if|when|khi|cho|to|for|toi|den|only|rieng|voi|tru|unless|"
+    rf"{_HEADS}|{cue('states')}|sinh|sn|born|birthdays?|co sinh nhat|neu|if|when|khi|cho|"
+    r"to|for|toi|den|only|rieng|voi|tru|unless|"
     r"chi(?= (?:khach|nhung|ai|cac|nguoi|nhom|gui))|"
     r"except|every|all|any|each|nhung|cac|nhom|tat ca"
 )
@@ -32,6 +33,9 @@ _OF_WRITERS = re.compile(
 )
 # The words that say who is meant stand among the first so many of a clause.
 _NEAR = 3
+# What stands around days that are left.
+_ONLY_SO = r"dung|chi|lai|co|khoang|tam|tron|vua"
+_LEFT = r"nua|left|to go|remaining|before|until|away|la (?:den|toi|het)"
 _SHORTEST = 3
 
 
@@ -71,11 +75,24 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
     lapsed = reading.says(_LAPSED, low, high)
     if any(low <= item.first <= high and _restricts(item, lapsed=lapsed) for item in conditions):
         return False
+    if _is_ahead(sentence, conditions, low, high):
+        return False
     near = min(high, low + _NEAR - 1)
     if reading.says(_EVERYBODY, low, near):
         return True
     opens = any(first == low for first, _ in reading.find(_LEADS, low, near))
     return not opens and not reading.says(_HEADS, low, near)
+
+
+def _is_ahead(sentence: Sentence, conditions: Sequence[Condition], low: int, high: int) -> bool:
+    """Tell whether a clause says how many days are left: "lịch hẹn còn đúng một ngày: …"."""
+    return any(
+        one.kind == "duration" and low <= first and last <= high
+        and any(item.first == first for item in conditions)
+        and (sentence.reading.says(rf"con(?: {_ONLY_SO})*", max(low, first - 2), first - 1)
+             or sentence.reading.says(_LEFT, last + 1, min(high, last + 3)))
+        for one, first, last in sentence.quantities
+    )  # fmt: skip
 
 
 def _restricts(item: Condition, *, lapsed: bool) -> bool:
@@ -84,4 +101,4 @@ def _restricts(item: Condition, *, lapsed: bool) -> bool:
     :param lapsed: whether something was not done for a time: "14 ngày chưa đăng nhập".
     """
     said = (lapsed or len(item.operators) == 1) and "eq" not in item.operators
-    return said or not item.key[1].replace(".", "").isdecimal()
+    return said or item.key[1] == "0" or not item.key[1].replace(".", "").isdecimal()

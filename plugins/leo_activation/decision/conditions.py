@@ -73,6 +73,14 @@ _AFTER_HEADS = (
     r"thi|[,:]|co|tu|tren|duoi|o|tai|xai|dung|nao|who|with|that|in|gets?|living|receives?|nhan|"
     r"duoc|ma|chua|khong|da|dang|con|it|toi|hon|at|over|under|aged|whose|via|through|by|having"
 )
+# What says that somebody has both of two things, and after what "cả" counts up groups instead.
+_AT_ONCE = r"vua|dong thoi|both|du ca|cung luc"
+_TOGETHER = r"(?:cung luc|dong thoi|cung mot luc|at once|at the same time|together)"
+_SENT_TO = (
+    r"cho|toi|den|gui|nhan|moi|bao|nhac|tang|voi|gom|bao gom|ke|gop|tin|zalo|email|sms|push|"
+    r"mail|messenger|telegram|whatsapp|[,;:.]"
+)
+_PEOPLE = rf"{cue('heads')}|nhom|hoi|dan|phe|team"
 _HAVING = cue("having")
 _KNOWING = cue("knowing")
 _ON_FILE = cue("on_file")
@@ -125,6 +133,7 @@ class ConditionReader:
     def _corrected(self, found: list[Condition]) -> list[Condition]:
         """Drop what the sentence takes back: "khách VIP hoặc … à không, chỉ …"."""
         reading = self.sentence.reading
+        found.sort(key=lambda item: (item.first, item.last))
         for low, high in reading.find(_CORRECTS):
             later = [item for item in found if item.first > high]
             dots = reading.says(r"[.,;:–-]|\(", max(0, low - 2), low - 1)
@@ -433,7 +442,7 @@ class ConditionReader:
             if (
                 before is not None
                 and item.key == before.key
-                and item.operators == before.operators
+                and _surest(item) == _surest(before)
                 and (not self.sentence.has_message_between(before.last, item.first))
             ):
                 continue
@@ -479,8 +488,27 @@ class ConditionReader:
             return False
         # Nobody has two values of one text, so they are alternatives however they are joined.
         joined = attribute.type == "text" or re.search(rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between)
-        both = (
-            self.sentence.reading.says(r"vua|dong thoi|both", max(0, one.first - 3), other.first)
-            and attribute.type == "set"
-        )
+        both = attribute.type == "set" and self._are_both(one, other)
         return plain and bool(joined) and not both
+
+    def _are_both(self, one: Condition, other: Condition) -> bool:
+        """Tell whether customers have two things at once: "mua cả A lẫn B", "both A and B".
+
+        "Gửi cho cả nhóm A lẫn nhóm B" only counts up who gets it.
+        """
+        reading = self.sentence.reading
+        if reading.says(_AT_ONCE, max(0, one.first - 3), other.first) or any(
+            low == other.last + 1 for low, _ in reading.find(_TOGETHER, other.last + 1)
+        ):
+            return True
+        for low, _ in reading.find(r"ca|du(?= ca)", max(0, one.first - 4), one.first - 1):
+            between = reading.text_of(low + 1, other.first - 1)
+            told = low and not reading.says(_SENT_TO, low - 1, low - 1)
+            if told and not re.search(rf"\b(?:{_PEOPLE}|hoac|hay)\b|[,;:.]", between):
+                return True
+        return False
+
+
+def _surest(item: Condition) -> str:
+    """Return the comparison that a condition most likely means."""
+    return max(item.operators, key=lambda name: item.operators[name])

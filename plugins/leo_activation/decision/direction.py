@@ -20,6 +20,11 @@ _UNTIL_NAMES = re.compile(rf"\b(?:{cue('until_names')})\b")
 _SINCE_NAMES = re.compile(rf"\b(?:{cue('since_names')})\b")
 _UNTIL = cue("until")
 _SINCE = cue("since")
+# "Their appointment is two days away" and "three days from the due date" are about what comes.
+_STANDS_AHEAD = re.compile(
+    r"\b(?:is|s|falls|comes up|lies) (?:\w+ ){0,3}# away\b(?! from (?:us|our))"
+    r"|# (?:away )?from (?:the|their|his|her|its|a|an) (?!last|previous|app|store|shop|site)"
+)
 _FAR = 7
 # Brackets only repeat what was said: "ba tháng (90 ngày) chưa mua".
 _BREAKS = rf"[,;.:]|thi|gui|nhan|send|should|gets?|\d+|{CHANNEL}"
@@ -52,6 +57,8 @@ def direction_said(reading: Reading, first: int, last: int) -> Direction:
     after = " ".join(after.split()[:_FAR])
     before = re.sub(rf"\b(?:{_COMPARISONS})\b", " ", reading.text_of(low, first - 1))
     text = " ".join(f"{before} # {after}".split())
+    if re.search(_STANDS_AHEAD, text):
+        return "until"
     until = re.search(rf"(?<![a-z0-9])(?:{_UNTIL})(?![a-z0-9])", text)
     since = re.search(rf"(?<![a-z0-9])(?:{_SINCE})(?![a-z0-9])", text)
     if until and since:

@@ -184,7 +184,7 @@ class Drafter:
         events += [(self._stands_at(item), "message", item) for item in self.messages]
         pauses = [item for item in self.sentence.pauses if item.first > self._told]
         events += [(item.first, "pause", item) for item in pauses]
-        events += [(self._rest_begins(first), "else", None) for first, _ in self.sentence.elses]
+        events += [(self._rest_begins(*place), "else", None) for place in self.sentence.elses]
         events += [(first, "else", None) for first in self._turns()]
         silent = self.sentence.reading.find(_SILENT)
         events += [(first, "silent", None) for first, _ in silent if self._is_silence(first)]
@@ -237,7 +237,7 @@ class Drafter:
         )
         return len(known) <= 2 and (hinted or ends)
 
-    def _rest_begins(self, first: int) -> int:
+    def _rest_begins(self, first: int, last: int) -> int:
         """Return where the part for everybody else begins: "… and a push for the rest"."""
         before = [item for item in self.messages if item.first < first]
         led = (
@@ -245,6 +245,7 @@ class Drafter:
             if first
             else False
         )
+        led = led or self._ends_clause(first, last)
         if (
             not led
             or len(before) < 2
@@ -252,6 +253,14 @@ class Drafter:
         ):
             return first
         return before[-1].first
+
+    def _ends_clause(self, first: int, last: int) -> bool:
+        """Tell whether "if not", "otherwise" stand behind their message: "…, and SMS if not"."""
+        reading = self.sentence.reading
+        if not reading.says(r"if .*|otherwise|else|neu (?:khong|chua|ko)", first, last):
+            return False
+        ends = last + 1 >= len(reading.words) or reading.says(r"[.;!)]", last + 1, last + 1)
+        return ends and not reading.says(r"[,;.:]", first - 1, first - 1)
 
     def _is_silence(self, first: int) -> bool:
         """Tell whether "nothing" ends a clause of its own."""
@@ -363,9 +372,8 @@ class Drafter:
         """Tell whether a condition says when the message before it is sent: "by email if …"."""
         sent = max((one.last for one in now.actions), default=-1)
         between = self.sentence.reading.text_of(sent + 1, item.first - 1)
-        return re.match(r"(?:if|when|neu|khi)\b", between) is not None and not re.search(
-            r"[,;.:]|\b(?:thi|then)\b", between
-        )
+        opens = re.search(r"\b(?:if|when|neu|khi)\b", between)
+        return opens is not None and not re.search(r"[,;.:]|\b(?:thi|then)\b", between)
 
     def _trails(self, now: Branch, item: Condition) -> bool:
         """Tell whether a condition after the last message restricts that: ", except VIPs"."""
@@ -415,6 +423,9 @@ class Drafter:
                     apart = re.search(r"[,;]|\b(?:roi|then)\b", gap)
                     if not (item.is_after and joined and apart and isinstance(before, Message)):
                         continue
+                if branch is not branches[-1] and not joined and not later:
+                    # "Push it, wait two days, and if …, text it": what comes after waits.
+                    continue
                 if isinstance(before, Message):
                     branch.actions[index - 1], branch.actions[index] = item, before
         return branches
@@ -577,11 +588,26 @@ class Drafter:
         *outer, inner = branch.conditions
         between = self.sentence.reading.text_of(outer[-1].last + 1, inner.first - 1)
         sent = [item.first for item in branch.actions]
-        return (
-            inner
-            if ":" in between and not any(outer[-1].last < first < inner.first for first in sent)
-            else None
-        )
+        between_sent = [first for first in sent if outer[-1].last < first < inner.first]
+        if between_sent:
+            # "For August birthdays: Zalo if they are VIP, SMS if not"
+            tail = self.sentence.reading.text_of(between_sent[-1] + 1, inner.first - 1)
+            is_tail = re.search(r"\b(?:if|when|neu|khi)\b", tail) and not re.search(r"[;.]", tail)
+            return inner if is_tail else None
+        return inner if ":" in between or self._is_set_apart(between, inner) else None
+
+    def _is_set_apart(self, between: str, inner: Condition) -> bool:
+        """Tell whether a comma sets a group apart: "sinh tháng 8, VIP thì Zalo, còn lại SMS".
+
+        :param between: the words from the group to the condition that tells it apart.
+        """
+        gap = between.rpartition(",")[2] if "," in between else None
+        if gap is None or len(gap.split()) > 2 or re.search(r"\b(?:va|and|ma|dong thoi)\b", gap):
+            return False
+        reading = self.sentence.reading
+        verbs = rf"(?:\w+ )?(?:thi|gets?|receives?|nhan|gui|qua|di|:|{CHANNEL})"
+        sends = reading.find(verbs, inner.last + 1, inner.last + 4)
+        return any(low == inner.last + 1 for low, _ in sends)
 
     def _is_number(self, item: Condition) -> bool:
         attribute = self.sentence.catalogue.attribute(item.key[0])

@@ -50,6 +50,13 @@ _ONLY = (
     r"nha|nhen|nghen|thoi|please|only|em|anh|chi|a|oi|giup|minh|voi|ho|luon|het|channel|use|the|"
     r"cho|toi|ne|tren|them|nhung|ca|hi|hen|\.|!|,|it|goes?|out|send|sent|are|is|ad|team|sep"
 )
+# What takes back the channel before it, and what may stand before the one that is meant.
+_TAKES_BACK = rf"(?<!thi )(?:{cue('corrects_channel')})"
+_CONTRASTS = r"chu khong|(?:khong|ko|k|chang) phai|but not|and not"
+_INSTEAD = (
+    r"[,.;:!–-]|gui|nhan|qua|bang|sang|chuyen|doi|di|use|send|by|on|via|it|to|an?|the|dung|thanh|la|"
+    r"phai|cho|nhe|nha|em|chi|anh|chi can|just|only|make|that|please|should be|mean|day|ban|do|them"
+)
 _PEOPLE = rf"{cue('heads')}|all|every|each|nhung|cac|nhom|tat ca"
 _AUDIENCE = r"to|for|cho|toi|den|if|neu|who|whose|unless|except|tru"
 
@@ -64,6 +71,7 @@ class MessageReader:
     def __init__(self, sentence: Sentence, conditions: Sequence[Condition]) -> None:
         """Keep both."""
         self.sentence, self._conditions = sentence, conditions
+        self._taken_back: list[tuple[str, int, int]] = []
 
     @cached_property
     def messages(self) -> list[Message]:
@@ -122,7 +130,32 @@ class MessageReader:
             if not any(high == item[1] - 1 for _, high in
                        self.sentence.reading.find(_UNWANTED, max(0, item[1] - 5), item[1] - 1))
         ]  # fmt: skip
-        return wanted or usable
+        return self._corrected(wanted or usable, usable)
+
+    def _corrected(
+        self, wanted: list[tuple[str, int, int]], usable: Sequence[tuple[str, int, int]]
+    ) -> list[tuple[str, int, int]]:
+        """Return the channels without those that are taken back: "gửi email, à không, Zalo"."""
+        reading = self.sentence.reading
+        refused = {item[0] for item in usable if item not in wanted
+                   and reading.says(_CONTRASTS, item[1] - 3, item[1] - 1)}  # fmt: skip
+        wanted = [item for item in wanted if item[0] not in refused] or wanted
+        for low, high in reading.find(_TAKES_BACK):
+            after = [item for item in wanted if high < item[1] <= high + _CLOSE + 1]
+            before = [item for item in wanted if item[2] < low]
+            if not after or not before or before[-1][0] == after[0][0]:
+                continue
+            gap = reading.text_of(high + 1, after[0][1] - 1)
+            grouped = any(before[-1][2] < item.first and self._opens_group(item, low)
+                          for item in self._conditions if item.last < low)  # fmt: skip
+            if not grouped and re.fullmatch(rf"(?:(?:{_INSTEAD})(?: |$))*", gap):
+                self._taken_back.append(before[-1])
+                wanted = [item for item in wanted if item is not before[-1]]
+        return wanted
+
+    def _opens_group(self, item: Condition, low: int) -> bool:
+        """Tell whether a group of its own stands before "thì thôi": "email, ai VIP thì thôi"."""
+        return self.sentence.reading.says(r"thi", item.last + 1, low)
 
     def _is_same(self, last: int, first: int) -> bool:
         """Tell whether two mentions of one channel are about one message."""
@@ -141,7 +174,9 @@ class MessageReader:
             ):
                 continue
             at = self.sentence.clause_of(item.first)
-            if any(self.sentence.clause_of(message.first) == at for message in found):
+            if any(self.sentence.clause_of(message.first) == at for message in found) or any(
+                self.sentence.clause_of(first) == at for _, first, _ in self._taken_back
+            ):
                 continue
             start = max([0, item.first - 4, *(high + 1 for _, high in
                          self.sentence.reading.find(r"[,;:.]", 0, item.first - 1))])  # fmt: skip
@@ -187,6 +222,10 @@ class MessageReader:
         *before, last = ordered
         own = all(item in extra or item.channels == last.channels for item in before)
         if not own or not self._is_only_channel(last):
+            return ordered
+        if not extra and any(before[-1].last < one.first < last.first
+                             for one in self.sentence.pauses):  # fmt: skip
+            # "…, two days later the survey, on Zalo too" is a message of its own.
             return ordered
         catalogue = self.sentence.catalogue
         known = {item.template_id for item in catalogue.templates_for(last.channels[0])}

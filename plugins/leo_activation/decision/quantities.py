@@ -51,7 +51,18 @@ _DIGITS = {
 }  # fmt: skip
 # "Under-fifties" are younger than 50.
 _DECADES = {"twenties": 20, "thirties": 30, "forties": 40, "fifties": 50, "sixties": 60,
-            "seventies": 70, "eighties": 80, "nineties": 90}  # fmt: skip
+            "seventies": 70, "eighties": 80, "nineties": 90, "threes": 3, "fours": 4, "fives": 5,
+            "sixes": 6, "sevens": 7, "eights": 8, "nines": 9, "tens": 10, "elevens": 11,
+            "twelves": 12, "thirteens": 13, "fourteens": 14, "fifteens": 15, "sixteens": 16,
+            "eighteens": 18}  # fmt: skip
+# "One-time visitors" came once; a one-time code is none of theirs.
+_ONE_TIME = {("one", "time"), ("single", "time"), ("single", "visit"), ("single", "order"),
+             ("one", "visit"), ("one", "order"), ("single", "purchase"),
+             ("one", "purchase")}  # fmt: skip
+_ONE_TIMERS = frozenset(
+    "visitor visitors customer customers buyer buyers guest guests shopper shoppers client clients "
+    "user users member members patient patients diner diners rider riders donor donors".split()
+)
 _TIMES = {"chuc": 10, "chục": 10, "tram": 100, "trăm": 100, "hundred": 100, "dozen": 12}
 # What follows the tens only where it is short for them: "hai mốt" is 21, "ba lăm" 35.
 _SHORT_DIGITS = {"mốt": 1, "tư": 4, "lăm": 5, "nhăm": 5}
@@ -77,6 +88,10 @@ _PLAIN_SPELT = frozenset({"hai", "ba", "ty", "ti", "cu", "van", "ten"})
 # After these a word that counts is a number: "at most one lesson", "ít nhất hai món".
 _COMPARED = frozenset("most least than over under above below exactly nhat tren duoi hon qua dung "
                       "thieu da du".split())  # fmt: skip
+# After these one counts even where nothing follows: "số giờ dưới mười, …".
+_BARE_AFTER = frozenset("than over under above below exactly nhat tren duoi hon".split())
+# After these "bay" is to fly, and no seven.
+_FLYING = frozenset("k ko khong chua da ai tung hay se khach dang moi nguoi hong chang".split())
 # "Chúc" before these is a wish, and no ten.
 _WISHED = frozenset("mung sinh sn tet hpbd".split())
 _ONCE_AFTER = frozenset("exactly only just least most than bought ordered visited been purchased "
@@ -125,7 +140,10 @@ _COUNTED = frozenset(
 _THINGS = frozenset(
     "tour ve phan luot cuon quyen be dua chiec can ky mui ly coc suat bai khoa sao chai lit xi ban "
     "star stars bookings trips rides donations instalments installments payments books lessons "
-    "classes doses flights stays referrals friends children pets claims loans refunds".split()
+    "classes doses flights stays referrals friends children pets claims loans refunds voucher "
+    "vouchers phieu ghe game video "
+    "products products devices branches stores policies cards members seats rooms cars bikes "
+    "reviews complaints photos tests exams absences warnings deliveries parcels shipments".split()
 )
 # Words that are numbers only in front of a unit: "sau" is "after" far more often than "six".
 _NEEDS_UNIT = frozenset(
@@ -342,6 +360,8 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return Quantity("plain", month[0], start), month[1]
     if (word, _unit(tokens, index + 1)) in {("lan", "dau"), ("first", "time")}:
         return Quantity("plain", 1, start, "lan"), index + 2
+    if (word, _unit(tokens, index + 1)) in _ONE_TIME and _unit(tokens, index + 2) in _ONE_TIMERS:
+        return Quantity("plain", 1, start, "lan"), index + 2
     if word == "twice" or (word == "once" and index and tokens[index - 1][0] in _ONCE_AFTER):
         return Quantity("plain", 1 + (word == "twice"), start, "lan"), index + 1
     if word in _DECADES:
@@ -420,13 +440,21 @@ def _is_number(tokens: list[tuple[str, int]], index: int, unit: str) -> bool:
     word = tokens[index][0]
     if word in {"a", "an", *_HALF}:
         return False
+    if word == "bay" and index and tokens[index - 1][0] in _FLYING:
+        return False
     if word in {"chục", "trăm", "chuc", "tram"}:
         return _counts(unit) and word in _KEPT
     if word not in _NEEDS_UNIT or _counts(unit):
         return True
+    if word in {"hai", "ba", "tư"} and index and tokens[index - 1][0] == "nam":
+        # "Sinh viên năm tư"
+        return not index - 1 or not tokens[index - 2][0][0].isdecimal()
     if word in _OTHER_WORDS or word == "nam":
         return False
     compared = index > 0 and tokens[index - 1][0] in _COMPARED and unit[:1].isalnum()
+    ends = index > 0 and tokens[index - 1][0] in _BARE_AFTER and unit in _ENDS
+    if ends and word not in {"one", "mot"}:
+        return True
     return compared or unit in _THINGS or _is_bound(tokens, index) or _opens_range(tokens, index)
 
 
@@ -636,6 +664,9 @@ def _tens(tokens: list[tuple[str, int]], index: int, whole: float = 0.0) -> tupl
         return 0.0, index
     total, index = float(_DIGITS[word]), index + 1
     short = _SHORT_DIGITS.get(_unit(tokens, index))
+    # "Năm tư" is the fourth year, unless it counts something.
+    if word == "nam" and short == 4 and not _has_unit(tokens, index + 1):
+        short = None
     if short and 2 <= total < 10:
         return total * 10 + short, index + 1
     if _unit(tokens, index) in {"muoi", "chuc", "chục"} and total < 10:
@@ -649,6 +680,12 @@ def _tens(tokens: list[tuple[str, int]], index: int, whole: float = 0.0) -> tupl
     if is_ten and 0 < _DIGITS.get(digit, 0) < 10 and digit not in {"a", "an", "couple"}:
         total, index = total + _DIGITS[digit], index + 1
     return total, index
+
+
+def _has_unit(tokens: list[tuple[str, int]], index: int) -> bool:
+    """Tell whether a word is one that is counted."""
+    unit = _unit(tokens, index)
+    return unit in _MINUTES or unit in _MULTIPLIERS or _counts(unit) or unit in _THINGS
 
 
 def _numeral(word: str) -> float:

@@ -52,6 +52,20 @@ _IS_CHECKED = (
     r"addresses|on file"
 )
 _TAKES_BACK = r"(?:a|ah|y) (?:khong|ko)(?: phai)?"
+# What stands around a time that is a fact: something not done since, or what is to come.
+_GONE_BY = (
+    r"(?:roi|nay|qua|lien)(?: ma| van| con| cung)* (?:chua|khong|ko|k|chang|hong|bat|vang|mat)\b"
+)
+_BOUNDED_BEFORE = (
+    r"\b(?:toi da|khong qua|nhieu nhat|cung lam|chua (?:toi|den|day)|it nhat|toi thieu|at most|"
+    r"due|(?:den|toi|het|dao) han|trong (?:vong|dung|khoang)|han)\b(?: trong| con| la| dung)*$"
+)
+_IS_IN = (
+    r"\b(?:is|are|s|re|coming|due|up|starts?|begins?|falls?|arriv\w+|scheduled|departs?|leaves?|"
+    r"leaving|ends?|returns?|happen\w*|takes? place|flying|travell?ing|checking in|moving) in"
+    r"(?: (?:exactly|just|only|about|at most|under|less than))?$"
+)
+_THAT_IS = r"dung|tuc|tuc la|la|khoang|i e|exactly|that is|about|nghia la|ie"
 _BOUNDS = (
     r"or (?:less|more|fewer|longer|sooner|over|under|above|below)|and (?:over|above|below|under)|"
     r"at (?:most|least|the most)|max|maximum|tops|tro (?:len|xuong|lai)|do lai|ago or less"
@@ -81,9 +95,9 @@ class Sentence:
         kept: list[tuple[Quantity, int, int]] = []
         for item in found:
             before = kept[-1] if kept else None
-            bracket = self.reading.text_of(item[1] - 1, item[1] - 1) == "("
-            if before and bracket and item[0].kind == before[0].kind == "duration":
-                if before[2] == item[1] - 2:
+            if before and item[0].kind == before[0].kind == "duration":
+                between = self.reading.text_of(before[2] + 1, item[1] - 1)
+                if re.fullmatch(rf"\((?: (?:{_THAT_IS}))?", between):
                     continue
             kept.append(item)
         return kept
@@ -241,9 +255,9 @@ class Sentence:
                 r"(?:ngay )?hom sau|(?:the )?(?:next|following) day", first, last
             )
             return Pause(first, last, int(quantity.value)) if asked or later else None
-        if self._is_short_wait(quantity, first, last):
+        if self._is_short_wait(quantity, first, last) or self._has_gone_by(first, last):
             return Pause(first, last, int(quantity.value))
-        if self._is_bounded(first, last):
+        if self._is_bounded(first, last) or self._is_time_of_fact(first, last):
             return None
         before = self.reading.find(_WAIT_BEFORE, max(0, first - 3), first - 1)
         after = self.reading.find(_WAIT_AFTER, last + 1, last + 2)
@@ -260,7 +274,9 @@ class Sentence:
         compared = self.reading.says(_COMPARES, max(0, first - 2), first - 1)
         since = [
             high + 1
-            for _, high in self.reading.find(rf"{_ELSE}|[,;:]|thi", max(0, first - 6), first - 1)
+            for _, high in self.reading.find(
+                rf"{_ELSE}|[,;:]|thi|{CHANNEL}", max(0, first - 6), first - 1
+            )
         ]
         past = self.reading.says(_PAST, max(0, first - 5, *since), first - 1)
         weak = (
@@ -280,6 +296,36 @@ class Sentence:
         held = self.reading.says(_HOLDS, max(0, first - 3), first - 1)
         return not held and any(low == last + 1 for low, _ in
                                 self.reading.find(_BOUNDS, last + 1, last + 3))  # fmt: skip
+
+    def _has_gone_by(self, first: int, last: int) -> bool:
+        """Tell whether a time only passes between two messages: "… rồi qua 24 giờ nhắn tiếp"."""
+        if not self.reading.says(r"(?:roi|xong|truoc ,|truoc|sau do|,) qua", first - 3, first - 1):
+            return False
+        if self.reading.says(_PAST, last + 1, last + 3):
+            return False
+        sends = rf"(?:thi )?(?:moi )?(?:gui|nhan|bao|nhac|moi|tang|them|tiep|{CHANNEL})"
+        ends = any(low == last + 1 for low, _ in self.reading.find(sends, last + 1, last + 4))
+        begun = self.has_message_between(-1, first) or any(
+            item.last < first for item in self.template_mentions
+        )
+        return ends and begun and self.reading.text_of(first - 1, first - 1) == "qua"
+
+    def _is_time_of_fact(self, first: int, last: int) -> bool:
+        """Tell whether a time says when something was or will be, and not how long to wait.
+
+        "30 ngày rồi chưa ghé", "tối đa 5 ngày nữa thi", "whose fitting is in one day" and
+        "between 7 and 30 days after birth" are facts of customers.
+        """
+        before = self.reading.text_of(max(0, first - 5), first - 1)
+        after = self.reading.text_of(last + 1, last + 4)
+        if re.match(_GONE_BY, after) and not re.search(rf"\b(?:{_HOLDS}|cho)$", before):
+            return True
+        if re.match(r"nua\b", after) and re.search(_BOUNDED_BEFORE, before):
+            return True
+        if re.search(_IS_IN, before):
+            return True
+        opened = re.search(r"\b(?:between|giua|from|tu) \w+ (?:and|to|den|toi|va|-|–)$", before)
+        return opened is not None
 
     def _is_counted_over(self, quantity: Quantity) -> bool:
         """Tell whether an attribute counts over just that time: "20 trades in 30 days"."""

@@ -337,3 +337,32 @@ def test_amounts_and_facts_find_their_attribute(sentence: str, condition: tuple[
 
 def test_the_number_of_a_district_is_no_amount() -> None:
     assert ("age", "eq", "7") not in drafted("Khách ở Quận 7 thì gửi email", TOWN)
+
+
+TWO = ToolSpec(
+    parse_catalogue(
+        {
+            "templates": [
+                {"template_id": "A1", "channels": ["zalo", "email"], "label": "Thư cảm ơn"},
+            ],
+            "attributes": ["total_spent", "city", "has_app", "last_order_days"],
+        }
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "channel"),
+    [
+        ("Gửi email, à không, Zalo thư cảm ơn", "zalo"),
+        ("Thư cảm ơn qua Zalo, à nhầm, email nhé", "email"),
+        ("Email the thank-you note... scratch that, Zalo", "zalo"),
+    ],
+)
+def test_a_channel_is_taken_back(sentence: str, channel: str) -> None:
+    assert drafted(sentence, TWO) == [(channel,)]
+
+
+def test_a_time_that_is_over_is_no_wait() -> None:
+    expected = [("recency_days", "gte", "30"), ("email",)]
+    assert drafted("Ai 30 ngày rồi chưa mua thì gửi email") == expected
