@@ -23,6 +23,8 @@ _LITERAL = 4.0
 _MOST, _HALF = 0.6, 0.45
 # The share of it that has to be said where one word is exchanged for its opposite.
 _SURE = 0.75
+# From here on all of a message's name was said.
+_WHOLE = 0.85
 _OPPOSITES = [
     pair for one, other in cues_document()["opposites"] for pair in ((one, other), (other, one))
 ]
@@ -71,17 +73,24 @@ _BEFORE_HEADS = (
 )
 _AFTER_HEADS = (
     r"thi|[,:]|co|tu|tren|duoi|o|tai|xai|dung|nao|who|with|that|in|gets?|living|receives?|nhan|"
-    r"duoc|ma|chua|khong|da|dang|con|it|toi|hon|at|over|under|aged|whose|via|through|by|having"
+    r"duoc|ma|chua|khong|da|dang|con|it|toi|hon|at|over|under|aged|whose|via|through|by|having|a|an|"
+    r"the|their|our|hear|see|learn|on"
 )
-# What says that somebody has both of two things, and after what "cả" counts up groups instead.
-_AT_ONCE = r"vua|dong thoi|both|du ca|cung luc"
-_TOGETHER = r"(?:cung luc|dong thoi|cung mot luc|at once|at the same time|together)"
-_SENT_TO = (
-    r"cho|toi|den|gui|nhan|moi|bao|nhac|tang|voi|gom|bao gom|ke|gop|tin|zalo|email|sms|push|"
-    r"mail|messenger|telegram|whatsapp|[,;:.]"
+# Words after which "members" are told apart by something else than their tier.
+_MEMBERS_WHO = (
+    r"who|whose|with|without|in|from|living|based|flying|travell?ing|that|having|co|o|tai|di|dang|da|"
+    r"vua|chua|khong|con|cu tru|song|thuong tru|sinh|hay|tung|bay|nao|ma|tu|tren|duoi|"
+    r"thuoc|aged|over|under"
 )
-_PEOPLE = rf"{cue('heads')}|nhom|hoi|dan|phe|team"
+# What is denied of one value is denied of the other: "chưa có A lẫn B", "neither A nor B".
+_NEITHER = r"(?:lan|nor|or|hoac|hay|va ca|cung nhu)(?: ca)?(?: (?:a|an|the))?"
 _HAVING = cue("having")
+# Two values at once: "both A and B", "sở hữu cả A lẫn B"; and two groups: "cho cả A lẫn B".
+_BOTH, _BOTH_OF, _BOTH_GROUPS = cue("both"), cue("both_of"), cue("both_groups")
+_TOGETHER = cue("together")
+# So far before two values stands what joins them.
+_LEAD = 5
+_LEAVES_OUT = rf"{cue('left_out')}|{cue('spares')}"
 _KNOWING = cue("knowing")
 _ON_FILE = cue("on_file")
 _NOT_KNOWING = cue("not_knowing")
@@ -151,16 +160,21 @@ class ConditionReader:
         return found
 
     def _named_conditions(self) -> Iterator[Condition]:
+        before: tuple[Attribute, Mention, str] | None = None
         for attribute, item in self.sentence.value_mentions:
             if self._is_template_only(attribute, item) or self._is_said_of_fact(item):
                 continue
-            if self._is_any_company(attribute, item):
+            if self._is_any_company(attribute, item) or self._is_any_member(attribute, item):
                 continue
             if self.sentence.names_channel(attribute, item) or self.sentence.is_in_channel(item):
                 continue
             operator = "contains" if attribute.type == "set" else "eq"
             if self.sentence.is_excepted(item.first, item.last) or self._is_denied_within(item):
                 operator = NEGATED[operator]
+            elif before is not None and before[0] is attribute and before[2] == "not_contains":
+                joint = self.sentence.reading.text_of(before[1].last + 1, item.first - 1)
+                operator = before[2] if re.fullmatch(_NEITHER, joint) else operator
+            before = attribute, item, operator
             yield Condition(
                 item.first, item.last, {attribute.name: 1.0}, {operator: 1.0}, dict(item.names)
             )
@@ -172,6 +186,20 @@ class ConditionReader:
             return False
         names = {fold(text) for value in attribute.values for text in (value.name, value.label)}
         return said not in names
+
+    def _is_any_member(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether "members" only says who is meant, and not those of the lowest tier."""
+        reading = self.sentence.reading
+        said = reading.text_of(item.first, item.last)
+        if not re.fullmatch(_MEMBERS, said) or not re.search(_PLANS, plain_label(attribute)):
+            return False
+        if item.first and reading.says(_PLANS, max(0, item.first - 2), item.first - 1):
+            return False
+        beside = any(
+            other is attribute and one.last == item.first - 1 or one.first == item.last + 1
+            for other, one in self.sentence.value_mentions
+        )
+        return beside or reading.says(_MEMBERS_WHO, item.last + 1, item.last + 2)
 
     def _is_denied_within(self, item: Mention) -> bool:
         """Tell whether "not" stands inside of some words and not in the name: "shop không lớn"."""
@@ -217,6 +245,8 @@ class ConditionReader:
             return self._opens_message(item)
         led = reading.says(_AUDIENCE_LEAD, item.first - 1, item.first - 1) if item.first else True
         followed = reading.says(_FOLLOWS_GROUP, item.last + 1, item.last + 1)
+        if not followed and self._is_object(item):
+            return True
         if followed or (led and not self._is_joined(item)) or self._is_named(attribute, item):
             return False
         for other in self.sentence.template_mentions:
@@ -225,9 +255,24 @@ class ConditionReader:
                 return True
         return self._is_in_zone(item)
 
+    def _is_object(self, item: Mention) -> bool:
+        """Tell whether words are part of a whole message's name, which is sent: "gửi gói bé"."""
+        return any(
+            other.share >= _WHOLE and other.first < item.first and item.last <= other.last
+            and not self.sentence.reading.says(_ZONE_ENDS, other.first, item.first - 1)
+            and self._is_in_zone(Mention(other.first, other.last, other.names, other.share))
+            for other in self.sentence.template_mentions
+        )  # fmt: skip
+
     def _opens_message(self, item: Mention) -> bool:
         """Tell whether a clause begins with the name of a message: "GPU launch promo goes out"."""
         reading = self.sentence.reading
+        if any(
+            other.first <= item.first and other.last > item.last and other.share >= _WHOLE
+            and reading.says(":", other.last + 1, other.last + 1)
+            for other in self.sentence.template_mentions
+        ):  # fmt: skip
+            return True
         return any(
             other.first == item.first and other.last > item.last and other.share >= _HALF
             and not reading.says(rf"{cue('heads')}|{_FOLLOWS_GROUP}|{_PARTS}", item.last + 1,
@@ -310,7 +355,7 @@ class ConditionReader:
                 if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
                     continue
                 before = max(self.sentence.clause_start(item.first), item.first - 4)
-                denied = self.sentence.reading.says(_NOT_NEAR, before, item.last) or (
+                denied = self._is_denied(before, item.last) or (
                     self.sentence.reading.says(_SWITCHED_OFF, item.last + 1, item.last + 2)
                 )
                 own = bool(re.search(rf"\b(?:{_NOT_NEAR})\b", plain_label(attribute)))
@@ -322,6 +367,18 @@ class ConditionReader:
                 yield Condition(
                     item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0}, {value: 1.0}
                 )
+
+    def _is_denied(self, first: int, last: int) -> bool:
+        """Tell whether words deny something and do not leave somebody out: "chừa … ra"."""
+        reading = self.sentence.reading
+        start = self.sentence.clause_start(first)
+        out = reading.find(_LEAVES_OUT, start, last)
+        return any(
+            not any(one <= low and high <= other for one, other in out)
+            and not reading.words[low].typed.startswith("chừa")
+            and not any(low == begins for begins, _ in self.sentence.spared)
+            for low, high in reading.find(_NOT_NEAR, first, last)
+        )
 
     def _opposites(self, attribute: Attribute) -> list[Condition]:
         """Return where a yes-or-no attribute is denied by the opposite word: "hết hạn"."""
@@ -442,12 +499,17 @@ class ConditionReader:
             if (
                 before is not None
                 and item.key == before.key
-                and _surest(item) == _surest(before)
+                and (_surest(item) == _surest(before) or self._is_repeated(before, item))
                 and (not self.sentence.has_message_between(before.last, item.first))
             ):
                 continue
             merged.append(item)
         return merged
+
+    def _is_repeated(self, one: Condition, other: Condition) -> bool:
+        """Tell whether brackets only say a value again: "chưa mua nệm cao su (latex)"."""
+        between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
+        return between.strip() in ("(", "/", "=", "( tuc", "( la", "( i e")
 
     def _is_own_branch(self, one: Condition, other: Condition) -> bool:
         """Tell whether the opposite of a fact opens a branch: "công ty thì …, cá nhân thì …"."""
@@ -488,25 +550,29 @@ class ConditionReader:
             return False
         # Nobody has two values of one text, so they are alternatives however they are joined.
         joined = attribute.type == "text" or re.search(rf"(?:^|\b)(?:{_OR})(?:\b|$)|[,/&]", between)
-        both = attribute.type == "set" and self._are_both(one, other)
+        both = attribute.type == "set" and self._is_both(one, other, between)
         return plain and bool(joined) and not both
 
-    def _are_both(self, one: Condition, other: Condition) -> bool:
-        """Tell whether customers have two things at once: "mua cả A lẫn B", "both A and B".
+    def _is_both(self, one: Condition, other: Condition, between: str) -> bool:
+        """Tell whether one customer has two values: "chơi cả A lẫn B", not "gửi cho cả A lẫn B".
 
-        "Gửi cho cả nhóm A lẫn nhóm B" only counts up who gets it.
+        :param between: the words that join the values.
         """
         reading = self.sentence.reading
-        if reading.says(_AT_ONCE, max(0, one.first - 3), other.first) or any(
-            low == other.last + 1 for low, _ in reading.find(_TOGETHER, other.last + 1)
-        ):
+        low = max(self.sentence.clause_start(one.first), one.first - _LEAD)
+        ends = reading.find(r"[,;.:]", low, one.first - 1) if one.first else []
+        low = ends[-1][1] + 1 if ends else low
+        if reading.says("deu", other.last + 1, other.last + 2):
+            return False
+        if reading.says(rf"vua|dong thoi|{_BOTH}", low, other.first):
             return True
-        for low, _ in reading.find(r"ca|du(?= ca)", max(0, one.first - 4), one.first - 1):
-            between = reading.text_of(low + 1, other.first - 1)
-            told = low and not reading.says(_SENT_TO, low - 1, low - 1)
-            if told and not re.search(rf"\b(?:{_PEOPLE}|hoac|hay)\b|[,;:.]", between):
-                return True
-        return False
+        if reading.says(_TOGETHER, other.last + 1, other.last + 3):
+            return True
+        if not re.search(r"\b(?:lan|va|and|voi|cung)\b", between):
+            return False
+        return reading.says(_BOTH_OF, low, one.first - 1) and not reading.says(
+            _BOTH_GROUPS, low, one.first
+        )
 
 
 def _surest(item: Condition) -> str:

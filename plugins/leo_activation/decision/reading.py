@@ -32,6 +32,8 @@ _LITTLE, _LEAST = 0.45, 0.2
 _ALL = 0.95
 # What one word of a phrase counts beside the whole.
 _PART = 0.5
+# A name of so few letters is a code.
+_CODE = 3
 # Codes of countries, languages and majors that are also words of every English sentence.
 _FUNCTION_WORDS = frozenset("in it or an is no to on at by us am be as so me my we he and".split())
 _BREAKS = frozenset(",;:.?!()")
@@ -115,6 +117,9 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
             if plain and words is not own and lost and called >= set(plain):
                 # In "co_tu_ruou" only the label's accents tell that a word is none of everyday.
                 made.append(Variant(name, plain, (), tuple(word.typed for word in words)))
+            elif plain and _is_only_code(words, own):
+                # The city "dn" is Da Nang, and no "doanh nghiệp".
+                made.append(Variant(name, plain, (), plain))
             elif plain:
                 typed = tuple(word.typed for word in words if word.text[0].isalnum())
                 units = units_of(found)
@@ -123,6 +128,15 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
             for alias in (*_ALIASES.get(" ".join(plain), ()), *_short_forms(name, plain)):
                 made.append(Variant(name, tuple(alias.split()), ()))
     return made
+
+
+def _is_only_code(words: Sequence[Word], own: Sequence[Word]) -> bool:
+    """Tell whether a name is two or three letters that mean something else than its label."""
+    if len(words) != 1 or not own or len(words[0].text) > _CODE:
+        return False
+    told = {item.name for item in features(words)}
+    meant = {item.name.removeprefix("~") for item in features(own, spelt=True)}
+    return not told & meant
 
 
 def _short_forms(name: str, plain: Sequence[str]) -> Iterator[str]:
@@ -293,7 +307,8 @@ class Reading:
             for first in range(len(plain) - size + 1):
                 if tuple(plain[first : first + size]) == variant.words:
                     if size == 1 and (_is_other(self.words[first], variant)
-                                      or self._is_function_word(first)):  # fmt: skip
+                                      or self._is_function_word(first)
+                                      or self._is_everyday(first, variant)):  # fmt: skip
                         continue
                     place = found.setdefault((first, first + size - 1), {})
                     place[variant.name] = 3.0 + size
@@ -301,6 +316,16 @@ class Reading:
             Mention(first, last, tuple(sorted(names.items(), key=lambda pair: -pair[1])), 1.0)
             for (first, last), names in found.items()
         ]
+
+    @cached_property
+    def _is_accented(self) -> bool:
+        """Tell whether the sentence is typed with accents."""
+        return any(word.typed != word.text for word in self.words)
+
+    def _is_everyday(self, at: int, variant: Variant) -> bool:
+        """Tell whether a word is "cho" (for), though "chó" (dog) may be called so, too."""
+        word = self.words[at]
+        return word.text == word.typed == "cho" and variant.name == "cho" and self._is_accented
 
     def _is_function_word(self, at: int) -> bool:
         """Tell whether a word is "in" or "it", and not the code that is written like it."""

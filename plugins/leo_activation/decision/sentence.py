@@ -51,6 +51,7 @@ _IS_CHECKED = (
     r"(?:xac (?:thuc|minh|nhan)|verif\w+|confirmed|unverified|bounced|valid|invalid)|"
     r"addresses|on file"
 )
+_BEFORE_PLURAL = r"tru|cho|toi|den|la|cua|voi|moi|ca|gom|ngoai|loai"
 _TAKES_BACK = r"(?:a|ah|y) (?:khong|ko)(?: phai)?"
 # What stands around a time that is a fact: something not done since, or what is to come.
 _GONE_BY = (
@@ -72,7 +73,7 @@ _BOUNDS = (
 )
 _DENIES = (
     r"khong|chua|chang|without|not|no|never|don t|doesn t|isn t|aren t|haven t|hasn t|lacks?|"
-    r"ngung"
+    r"ngung|neither|nor"
 )
 _NOT_DENIED = r"\b(?:qua|duoi|tren|hon|it|gui|nhan|send|thi|chi|only|va|and|ma|but)\b|[,;.:\d]"
 
@@ -177,8 +178,16 @@ class Sentence:
         """Return the first word of the clause that a word is in."""
         pattern = r"[;.:]|thi|con lai|nhung(?! nguoi| khach| ai)"
         breaks = self.reading.find(pattern, 0, first - 1) if first else []
-        ends = [high + 1 for _, high in breaks]
+        ends = [high + 1 for low, high in breaks if not self._is_plural(low)]
         return max(ends, default=0)
+
+    def _is_plural(self, at: int) -> bool:
+        """Tell whether a word is "những", and not "nhưng": without accents they are one."""
+        word = self.reading.words[at]
+        if word.text != "nhung":
+            return False
+        led = at > 0 and self.reading.says(_BEFORE_PLURAL, at - 1, at - 1)
+        return word.typed == "những" or (word.typed == "nhung" and led)
 
     def clause_of(self, index: int) -> int:
         """Return which clause a word is in: clauses end at strong breaks and commas."""

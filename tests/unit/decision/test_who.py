@@ -1,0 +1,112 @@
+"""Which attribute and which value is meant: two values at once, who is out, words of messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leo_activation.decision.catalogue import parse_catalogue
+from leo_activation.decision.draft import Drafter
+from leo_activation.decision.parts import Condition, Message
+from leo_activation.decision.toolset import ToolSpec
+
+FARM = ToolSpec(
+    parse_catalogue(
+        {
+            "templates": [
+                {"template_id": "pass", "channels": ["email", "zalo"],
+                 "label": "Giới thiệu gói thăm trại"},
+                {"template_id": "fair", "channels": ["email", "zalo"], "label": "Hội chợ mùa vụ"},
+            ],
+            "attributes": [
+                {"name": "animals", "type": "set", "label": "con vật đang nuôi", "values": [
+                    {"name": "cho", "label": "Chó"}, {"name": "meo", "label": "Mèo"},
+                    {"name": "ngua", "label": "Ngựa"}]},
+                {"name": "packs", "type": "set", "label": "gói đã mua", "values": [
+                    {"name": "visit", "label": "Gói thăm trại"},
+                    {"name": "camp", "label": "Gói cắm trại"}]},
+                {"name": "level", "type": "text", "label": "hạng", "values": [
+                    {"name": "member", "label": "Thành viên"}, {"name": "gold", "label": "Vàng"},
+                    {"name": "silver", "label": "Bạc"}]},
+                {"name": "town", "type": "text", "label": "thành phố", "values": [
+                    {"name": "dn", "label": "Đà Nẵng"}, {"name": "hn", "label": "Hà Nội"}]},
+                {"name": "corporate", "type": "boolean", "label": "Tài khoản doanh nghiệp"},
+                {"name": "insured", "type": "boolean", "label": "Có bảo hiểm vật nuôi"},
+            ],
+        }
+    )
+)  # fmt: skip
+BOTH = [("animals", "contains", "cho"), ("animals", "contains", "meo")]
+NEITHER = [("animals", "not_contains", "cho"), ("animals", "not_contains", "meo")]
+EITHER = [("animals", "in", ("cho", "meo"))]
+NOT_INSURED = [("insured", "eq", "false")]
+
+
+def told(sentence: str) -> list[tuple[Any, ...]]:
+    """Return the conditions of a draft in short."""
+    return [
+        (step.key[0], max(step.operators, key=lambda name: step.operators[name]),
+         step.items or step.key[1])
+        for step in Drafter(FARM, sentence).steps if isinstance(step, Condition)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sentence", "conditions"),
+    [
+        ("Nhà nào nuôi cả chó lẫn mèo thì Zalo hội chợ mùa vụ", BOTH),
+        ("Zalo hội chợ mùa vụ cho người có cả chó và mèo", BOTH),
+        ("Email hội chợ mùa vụ cho ai đang nuôi chó và mèo cùng lúc", BOTH),
+        ("Email the season fair to people who keep both dogs and cats", BOTH),
+        ("Ai nuôi chó hoặc mèo thì Zalo hội chợ mùa vụ", EITHER),
+        ("Zalo hội chợ mùa vụ cho cả hội nuôi chó lẫn hội nuôi mèo", EITHER),
+        ("Zalo hội chợ mùa vụ cho ai chưa nuôi cả chó lẫn mèo", NEITHER),
+        ("Email the season fair to people with neither dogs nor horses",
+         [("animals", "not_contains", "cho"), ("animals", "not_contains", "ngua")]),
+    ],
+)  # fmt: skip
+def test_two_values_at_once(sentence: str, conditions: list[tuple[Any, ...]]) -> None:
+    """Both are asked of one customer, or one of them, or none."""
+    assert told(sentence) == conditions
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Zalo hội chợ mùa vụ cho mọi người, chừa khách có bảo hiểm vật nuôi ra",
+        "Zalo hội chợ mùa vụ cho mọi người, không tính ai có bảo hiểm vật nuôi",
+        "zalo hoi cho mua vu cho tat ca tru nguoi co bao hiem vat nuoi",
+        "Zalo hội chợ mùa vụ, trừ những khách có bảo hiểm vật nuôi",
+    ],
+)
+def test_left_out_once(sentence: str) -> None:
+    """The words that leave somebody out do not also deny the fact."""
+    assert told(sentence) == NOT_INSURED
+
+
+@pytest.mark.parametrize(
+    ("sentence", "conditions"),
+    [
+        ("Members living in Da Nang get the season fair by email", [("town", "eq", "dn")]),
+        ("Hội viên cư trú ở Hà Nội thì Zalo hội chợ mùa vụ", [("town", "eq", "hn")]),
+        ("Gold members get the season fair by email", [("level", "eq", "gold")]),
+        ("Khách hạng thành viên thì Zalo hội chợ mùa vụ", [("level", "eq", "member")]),
+        ("Corporate accounts get the season fair by email", [("corporate", "eq", "true")]),
+        ("Sắp tới hội chợ mùa vụ, em Zalo cho hội nuôi mèo nha", [("animals", "contains", "meo")]),
+        ("Giới thiệu gói thăm trại qua Zalo cho ai nuôi ngựa", [("animals", "contains", "ngua")]),
+        ("Giới thiệu gói thăm trại: Zalo cho ai nuôi ngựa", [("animals", "contains", "ngua")]),
+        ("Ai chưa nuôi ngựa (horse) thì Zalo hội chợ mùa vụ",
+         [("animals", "not_contains", "ngua")]),
+    ],
+)  # fmt: skip
+def test_words_of_others(sentence: str, conditions: list[tuple[Any, ...]]) -> None:
+    """A member, a code, "cho" and the name of a message are no values."""
+    assert told(sentence) == conditions
+
+
+def test_those_who_do_not() -> None:
+    """Who is left over is told by "those who don't"."""
+    drafter = Drafter(FARM, "Email the season fair to people with dogs, Zalo it to those who don't")
+    assert drafter.sentence.elses
+    assert any(isinstance(step, Message) for step in drafter.steps)
