@@ -45,14 +45,15 @@ _GETS = (
 )
 # What stands between a channel and the one that is meant instead.
 _CORRECTED = (
-    r"(?:(?:nhe|nha|di) +)?(?:(?:a|ah|y|oi|ui|ay|ma|oh|um|hmm|em) +)*(?:(?:a|ah|y|oi|ui|ma|hay) +thoi|"
+    r"(?:(?:nhe|nha|di) +)?(?:(?:a|ah|y|oi|ui|ay|ma|oh|um|hmm|em) +)*"
+    r"(?:(?:a|ah|y|oi|ui|ma|hay) +thoi|"
     r"(?:a +)?khoan(?: +da)?|(?:a +)?nham(?: +roi)?|a +khong|no wait|wait no|i mean|sorry|oops|"
     r"scratch that|make that|or rather|actually)"
-    r"(?: +(?:no|thoi|chuyen|doi|sang|qua|bang|gui|nhan|dung|la|thanh|make|it|that|use|via|by|make))*"
+    r"(?: +(?:no|thoi|chuyen|doi|sang|qua|bang|gui|nhan|dung|la|thanh|make|it|that|use|via|by))*"
 )
 # "Push the weekend deal via Zalo" sends it on, and is no push.
 _PUSHED = (
-    r"(?!.*(?:[,;.:!]|\b(?:va|and|roi|then|con|else|otherwise|if|neu|thi|lan|or|hoac|hay|if)\b))"
+    r"(?!.*(?:[,;.:!]|\b(?:va|and|roi|then|con|else|otherwise|if|neu|thi|lan|or|hoac|hay)\b))"
     r"(?:\w+ ){1,9}(?:qua|bang|via|by|over|through|on|vao|len|tren)"
 )
 # What may stand around a channel at the end of a sentence.
@@ -101,8 +102,11 @@ class MessageReader:
     def is_unknown(self) -> bool:
         """Tell whether a message is named by words of which no template has any."""
         return any(
-            (max(item.templates.values(), default=0.0) < _KNOWN
-             and len(self._topic(item)) >= _TOPIC) or self._is_foreign(item)
+            (
+                max(item.templates.values(), default=0.0) < _KNOWN
+                and len(self._topic(item)) >= _TOPIC
+            )
+            or self._is_foreign(item)
             for item in self.messages
         )
 
@@ -164,7 +168,7 @@ class MessageReader:
         return wanted or usable
 
     def _gives_way(self, item: tuple[str, int, int], after: tuple[str, int, int]) -> bool:
-        """Tell whether the next channel is meant instead: "Zalo, à thôi, SMS", "push … qua Zalo"."""
+        """Tell whether the next channel is meant instead: "Zalo, à thôi, SMS"."""
         reading = self.sentence.reading
         between = reading.text_of(item[2] + 1, after[1] - 1)
         if re.fullmatch(_CORRECTED, re.sub(r"[^\w ]", "", between).strip()):

@@ -22,6 +22,7 @@ _HARMLESS = cue("harmless")
 _EVERYONE = cue("everyone")
 _PLACES = cue("places")
 _TURNS = cue("turns")
+_FOREIGN = cue("foreign")
 _ASKS_TO_SEND = cue("asks_to_send")
 _PARTS = (
     r"[,;.:]|thi|con(?= (?:lai|khach|nguoi|ai|nhung|neu|khong|thi|nhom|ban))|nhung(?! nguoi)|but"
@@ -47,7 +48,27 @@ class Audience:
 
     def is_unexplained(self) -> bool:
         """Tell whether some restriction is none that the catalogue can check."""
-        return any(True for _ in self._strange())
+        return any(True for _ in self._strange()) or self._has_foreign_fact()
+
+    def _has_foreign_fact(self) -> bool:
+        """Tell whether something is said of customers that the catalogue never speaks of.
+
+        "Khách Hà Đông cao trên 1m7": that another part of the audience is known makes it no better.
+        """
+        reading, catalogue = self.sentence.reading, self.sentence.catalogue
+        told = background_end(self.sentence, self._conditions, self._messages)
+        found = [(first, last) for first, last in reading.find(_FOREIGN) if first > told]
+        if not found:
+            return False
+        labels = [item.label for item in catalogue.templates]
+        for item in catalogue.attributes:
+            labels += [plain_label(item), *(f"{one.name} {one.label}" for one in item.values)]
+        known = {item.name.removeprefix("~") for label in labels
+                 for item in features(words_of(label))}  # fmt: skip
+        return any(
+            not known & {item.name.removeprefix("~") for item in reading.inside(first, last)}
+            for first, last in found
+        )
 
     def nearest(self) -> list[Condition]:
         """Return the values that restrictions may mean of which only a part was said.
