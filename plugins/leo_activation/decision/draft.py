@@ -492,7 +492,7 @@ class Drafter:
         """Tell whether somebody asks a question."""
         reading, begins = self.sentence.reading, self._begins()
         asks = reading.sentence.rstrip().endswith("?") and not reading.says(_POLITE)
-        if asks or reading.says(_ASKS):
+        if asks or reading.says(_ASKS, self._told + 1):
             return True
         opens = any(
             first == begins for first, _ in reading.find(_OPENS_QUESTION, begins, begins + 3)

@@ -222,8 +222,8 @@ def _longest(
     """Return the longest known phrase that begins at a word, and what it may mean."""
     phrases = _phrases()
     for length in range(min(_LONGEST, len(plain) - at), 1, -1):
-        if words[at + length - 1].typed == "tại":
-            # "Mua xe tại đại lý" buys no truck, "xe tải".
+        if words[at + length - 1].typed in ("tại", "mọi"):
+            # "Mua xe tại đại lý" buys no truck, "xe tải"; "khách mọi chi nhánh" are not new.
             continue
         names = phrases.get(tuple(word.text for word in words[at : at + length]))
         if names:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 from leo_activation.decision.lexicon import COMMON, cue, words_of
 from leo_activation.decision.parts import Condition, Message
@@ -43,9 +43,22 @@ _GETS = (
     r"(?:thi|:|=>|->|gets?|receives?|should (?:get|receive)|nhan)"
     r"(?: (?:gui|nhan|tang|moi|bao|duoc|cho|the|an?|our|send))*"
 )
+# What stands between a channel and the one that is meant instead.
+_CORRECTED = (
+    r"(?:(?:nhe|nha|di) +)?(?:(?:a|ah|y|oi|ui|ay|ma|oh|um|hmm|em) +)*"
+    r"(?:(?:a|ah|y|oi|ui|ma|hay) +thoi|"
+    r"(?:a +)?khoan(?: +da)?|(?:a +)?nham(?: +roi)?|a +khong|no wait|wait no|i mean|sorry|oops|"
+    r"scratch that|make that|or rather|actually)"
+    r"(?: +(?:no|thoi|chuyen|doi|sang|qua|bang|gui|nhan|dung|la|thanh|make|it|that|use|via|by))*"
+)
+# "Push the weekend deal via Zalo" sends it on, and is no push.
+_PUSHED = (
+    r"(?!.*(?:[,;.:!]|\b(?:va|and|roi|then|con|else|otherwise|if|neu|thi|lan|or|hoac|hay)\b))"
+    r"(?:\w+ ){1,9}(?:qua|bang|via|by|over|through|on|vao|len|tren)"
+)
 # What may stand around a channel at the end of a sentence.
 _ONLY = (
-    r"nhan|bao|ban|"
+    r"nhan|bao|ban|inbox|ib|ping|thong|viet|"
     r"deu|tat ca|ca hai|cung|qua|bang|via|by|on|through|over|both|all|gui|di|duong|kenh|dung|nhe|"
     r"nha|nhen|nghen|thoi|please|only|em|anh|chi|a|oi|giup|minh|voi|ho|luon|het|channel|use|the|"
     r"cho|toi|ne|tren|them|nhung|ca|hi|hen|\.|!|,|it|goes?|out|send|sent|are|is|ad|team|sep"
@@ -97,9 +110,32 @@ class MessageReader:
     def is_unknown(self) -> bool:
         """Tell whether a message is named by words of which no template has any."""
         return any(
-            max(item.templates.values(), default=0.0) < _KNOWN and len(self._topic(item)) >= _TOPIC
+            (
+                max(item.templates.values(), default=0.0) < _KNOWN
+                and len(self._topic(item)) >= _TOPIC
+            )
+            or self._is_foreign(item)
             for item in self.messages
         )
+
+    def _is_foreign(self, message: Message) -> bool:
+        """Tell whether a verb is followed by what no template is about: "gửi … cho … qua Zalo"."""
+        reading = self.sentence.reading
+        ends = rf"[,;.:!?]|thi|{_ELSE}"
+        low = max((high + 1 for _, high in reading.find(ends, 0, message.first - 1)), default=0)
+        verbs = reading.find(_SENDS, low, message.first - 1) if message.first else []
+        if not verbs:
+            return False
+        low = verbs[0][0]
+        stops = reading.find(rf"{_AUDIENCE}|qua|via|by|bang", verbs[0][1] + 1, message.first - 1)
+        if not stops:
+            return False
+        high = stops[0][0] - 1
+        said = [item for item in reading.inside(low, high)]
+        known = index_of({item.template_id: item.label
+                          for item in self.sentence.catalogue.templates}).scores(said)  # fmt: skip
+        best = max((score for score, _ in known.values()), default=0.0)
+        return best < _KNOWN and len(self._content(low, high)) > _TOPIC
 
     def _topic(self, message: Message) -> list[str]:
         """Return the words around a channel that say what is to be sent."""
@@ -111,6 +147,11 @@ class MessageReader:
         verbs = reading.find(_SENDS, low, message.first)
         low = verbs[-1][1] + 1 if verbs else message.first
         high = min((first - 1 for first, _ in ends), default=last)
+        return self._content(low, high)
+
+    def _content(self, low: int, high: int) -> list[str]:
+        """Return the words that name neither who, when nor how."""
+        reading = self.sentence.reading
         taken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
         taken |= {i for item in self.sentence.pauses for i in range(item.first, item.last + 1)}
         taken |= {i for _, one, two in self.sentence.channel_mentions for i in range(one, two + 1)}
@@ -125,8 +166,10 @@ class MessageReader:
         """Return the channels asked for: "đừng push" asks for none where another one is."""
         usable = [item for item in self.sentence.channel_mentions
                   if item[0] in self.sentence.catalogue.channels]  # fmt: skip
+        meant = [item for item, after in zip_longest(usable, usable[1:])
+                 if after is None or not self._gives_way(item, after)]  # fmt: skip
         wanted = [
-            item for item in usable
+            item for item in meant
             if not any(high == item[1] - 1 for _, high in
                        self.sentence.reading.find(_UNWANTED, max(0, item[1] - 5), item[1] - 1))
         ]  # fmt: skip
@@ -156,6 +199,15 @@ class MessageReader:
     def _opens_group(self, item: Condition, low: int) -> bool:
         """Tell whether a group of its own stands before "thì thôi": "email, ai VIP thì thôi"."""
         return self.sentence.reading.says(r"thi", item.last + 1, low)
+
+    def _gives_way(self, item: tuple[str, int, int], after: tuple[str, int, int]) -> bool:
+        """Tell whether the next channel is meant instead: "Zalo, à thôi, SMS"."""
+        reading = self.sentence.reading
+        between = reading.text_of(item[2] + 1, after[1] - 1)
+        if re.fullmatch(_CORRECTED, re.sub(r"[^\w ]", "", between).strip()):
+            return True
+        verb = reading.text_of(item[1], item[2]) in ("push", "dayx")
+        return verb and item[0] != after[0] and re.fullmatch(_PUSHED, between) is not None
 
     def _is_same(self, last: int, first: int) -> bool:
         """Tell whether two mentions of one channel are about one message."""

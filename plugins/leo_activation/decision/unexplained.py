@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 from leo_activation.decision.background import background_end
 from leo_activation.decision.lexicon import cue, features, words_of
@@ -21,6 +22,7 @@ _HARMLESS = cue("harmless")
 _EVERYONE = cue("everyone")
 _PLACES = cue("places")
 _TURNS = cue("turns")
+_ASKS_TO_SEND = cue("asks_to_send")
 _PARTS = (
     r"[,;.:]|thi|con(?= (?:lai|khach|nguoi|ai|nhung|neu|khong|thi|nhom|ban))|nhung(?! nguoi)|but"
 )
@@ -98,6 +100,9 @@ class Audience:
         channels = [first for _, first, _ in self.sentence.channel_mentions]
         for at, _ in (*reading.find(r"thi(?! (?:thu|sinh|cu))|:"),
                       *reading.find(r"(?:should |will )?(?:gets?|receives?)|should")):  # fmt: skip
+            if reading.words[at].typed == "thi" and self._is_spelt:
+                # "Ôn thi", "cuộc thi": whoever writes accents writes "thì".
+                continue
             breaks = reading.find(_PARTS, 0, at - 1) if at else []
             low = max((high + 1 for _, high in breaks), default=0)
             if not any(low <= channel < at for channel in channels):
@@ -125,6 +130,8 @@ class Audience:
         """Tell whether a run of words restricts the audience in a way that nothing explains."""
         reading = self.sentence.reading
         told = reading.says(rf"{_HEADS}|{_STATES}", low, high)
+        if self._is_headline(low, high):
+            return False
         if not told and reading.says(":", high + 1, high + 1):
             return False
         if not told and any(
@@ -142,6 +149,24 @@ class Audience:
         if any(item.first <= high and low <= item.last for item in self._conditions):
             return False
         return bool(self._left_over(low, high))
+
+    def _is_headline(self, low: int, high: int) -> bool:
+        """Tell whether a message is named before a colon: "Mời khách cũ quay lại: …"."""
+        reading = self.sentence.reading
+        if not reading.says(":", high + 1, high + 1) or self._has_strange_place(low, high):
+            return False
+        if reading.says(_ASKS_TO_SEND, low, low) and not reading.says(_HEADS, low, high):
+            return True
+        best = {next(iter(item.templates)) for item in self._messages if item.templates}
+        labels = {word.text for item in self.sentence.catalogue.templates
+                  if item.template_id in best for word in words_of(item.label)}  # fmt: skip
+        left = {word for text in self._left_over(low, high) for word in text.split()}
+        return bool(left) and left <= labels
+
+    @cached_property
+    def _is_spelt(self) -> bool:
+        """Tell whether a sentence is written with accents."""
+        return any(word.typed == "thì" for word in self.sentence.reading.words)
 
     def _has_strange_place(self, low: int, high: int) -> bool:
         reading = self.sentence.reading

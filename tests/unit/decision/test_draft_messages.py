@@ -126,3 +126,51 @@ def test_who_asks_for_a_message_does_not_get_it(sentence: str) -> None:
 )
 def test_a_person_by_name_is_no_audience(sentence: str) -> None:
     assert Drafter(TELECOM, sentence).evidence < 0
+
+
+@pytest.mark.parametrize(
+    ("sentence", "plan"),
+    [
+        ("Hạng vàng thì Zalo, à thôi, SMS lịch cúp điện nhé.",
+         [("tier", "eq", "vang"), ("sms", "outage_sms")]),
+        ("Push the power cut schedule via SMS to gold members.",
+         [("tier", "eq", "vang"), ("sms", "outage_sms")]),
+        ("Nhắn SMS lịch cúp điện cho hạng bạc nha, khỏi Zalo.",
+         [("tier", "eq", "bac"), ("sms", "outage_sms")]),
+    ],
+)  # fmt: skip
+def test_a_channel_that_gives_way_gets_no_message(
+    sentence: str, plan: list[tuple[Any, ...]]
+) -> None:
+    """Only the channel that is meant in the end is used."""
+    assert drafted(sentence) == plan
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Lịch cúp điện: hạng vàng thì Zalo, còn lại SMS.",
+        "Báo lịch cúp điện cho nhà thầu: hạng vàng qua Zalo, hạng bạc qua SMS.",
+        "Hạng vàng với hạng bạc, hai nhóm này thì SMS lịch cúp điện.",
+        "Gold members ought to have the trade-in offer",
+        "Sếp lại hỏi số liệu. Zalo lịch cúp điện cho hạng vàng nhé",
+        "Zalo lịch cúp điện cho nhà thầu mọi hạng",
+    ],
+)
+def test_what_restricts_nobody_is_not_doubted(sentence: str) -> None:
+    """Headlines, groups only pointed at and talk keep no message back."""
+    assert Drafter(TELECOM, sentence).evidence >= 0
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Gửi thư mời học lớp cắm hoa cho hạng vàng qua email.",
+        "Nhắn team kho qua Zalo lịch cúp điện nha",
+        "Zalo lịch cúp điện cho tài xế của mình",
+        "Ngưng giúp chị lịch nhắn cúp điện qua Zalo",
+    ],
+)
+def test_what_the_catalogue_lacks_is_not_sent(sentence: str) -> None:
+    """Messages nobody has and people who are no customers."""
+    assert Drafter(TELECOM, sentence).evidence < 0
