@@ -47,6 +47,11 @@ def test_the_weight_of_advice_is_how_often_it_is_right() -> None:
     assert fitted["more"] == 1.7
 
 
+def test_a_weight_that_was_learned_away_is_found_again() -> None:
+    found = reads("value", 0.95, random.Random(5))  # noqa: S311
+    assert fit_advice(found, {"start": 1.0, "value": -0.3})["value"] > 1
+
+
 def test_a_plan_that_the_grammar_cannot_write_teaches_nothing_about_silence() -> None:
     learned = {"start": 1.0}
     unwritable = [Read(CASE, [start(1.0, chosen=1)])] * 50

@@ -44,10 +44,11 @@ from leo_activation.errors import DecisionError
 from leo_activation.paths import ADAPTER_FOLDER
 
 # What reached people who should get nothing cannot be taken back; a silence is seen and mended.
-LEAST_RECALL = 0.93
+LEAST_RECALL = 0.95
 # Begin every plan, so that it can be seen how sure the model is of the rest.
 _ALWAYS = 1_000.0
 _PRIOR = 0.02
+_LEAST_WEIGHT = 0.1
 _BLOCKED = -1e9
 
 
@@ -130,7 +131,8 @@ def fit_advice(found: Sequence[Read], learned: Mapping[str, float]) -> dict[str,
     chosen = torch.tensor([item.fork.chosen for item in advised])
     scores = _padded([item.scores for item in advised], _BLOCKED)
     said = _padded([torch.tensor(item.fork.advice) for item in advised], 0.0)
-    start = torch.tensor([[learned[name], 1.0] for name in names]).log()
+    # A weight that was learned away may still be of use to strangers.
+    start = torch.tensor([[max(learned[name], _LEAST_WEIGHT), 1.0] for name in names]).log()
     fitted = start.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([fitted], max_iter=200, line_search_fn="strong_wolfe")
 
@@ -219,10 +221,13 @@ def calibrate(
     :param cases: that nothing was learned from.
     """
     learned = adapter.manifest["advice"]
-    found = list(read_all(Engine(prepared, adapter), cases))
+    # The format that it was trained in, and twice as fast: weights need no more digits.
+    found = list(read_all(Engine(prepared, adapter, precision=torch.bfloat16), cases))
     advice = fit_advice(found, learned)
     print(f"advice: {advice}", file=sys.stderr, flush=True)
-    forced = Engine(prepared, adapter, advice={**advice, TO_CALL: _ALWAYS})
+    forced = Engine(
+        prepared, adapter, advice={**advice, TO_CALL: _ALWAYS}, precision=torch.bfloat16
+    )
     return {"advice": advice, **fit_silence(outcomes(forced, found, advice))}
 
 
