@@ -50,19 +50,20 @@ class LoadedAdapter:
     advice: Mapping[str, float]
 
 
-def new_adapter(gemma: Gemma, rank: int, generator: torch.Generator) -> Adapter:
-    """Return an adapter that changes nothing yet.
+def new_adapter(gemma: Gemma, rank: int, generator: torch.Generator, part: str = "") -> Adapter:
+    """Return an adapter, or a part of one, that changes nothing yet.
 
     :param rank: of every correction.
     :param generator: source of the random half of the weights.
+    :param part: how the names begin, such as :data:`~leo_activation.decision.model.READER`.
     """
     adapter: Adapter = {}
     for index, layer in enumerate(gemma.layers):
         for name in PROJECTIONS:
             rows, columns = layer.projections[name].shape
             down = torch.randn(rank, columns, generator=generator) * 2 / columns**0.5
-            adapter[f"{index}.{name}.down"] = down
-            adapter[f"{index}.{name}.up"] = torch.zeros(rows, rank)
+            adapter[f"{part}{index}.{name}.down"] = down
+            adapter[f"{part}{index}.{name}.up"] = torch.zeros(rows, rank)
     return adapter
 
 

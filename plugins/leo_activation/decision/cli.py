@@ -51,7 +51,7 @@ def train(
     start: Annotated[Path | None, typer.Option(help="Adapter to go on from.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the data.")] = 20_261_123,
 ) -> None:
-    """Train the adapter on written and generated sentences; two to three seconds a step."""
+    """Train the adapter on written and generated sentences; seven to nine seconds a step."""
     from leo_activation.decision.training.trainer import Recipe, train_together
 
     date = datetime.now(UTC).date().isoformat()

@@ -124,6 +124,7 @@ class Engine:
     ) -> None:
         """Load the network; takes about a second."""
         self.prepared, self.adapter, self.clock = prepared, adapter, clock
+        self._tensors = adapter.tensors if adapter else None
         learned = adapter.advice if adapter else WORDS
         self.advice = learned if advice is None else advice
         self.memo, self.precision = memo, precision
@@ -218,14 +219,14 @@ class Engine:
         spec = asked[0].spec
         written = choose_many(
             self.gemma,
-            self._prefix(spec),
+            self.prefix(spec),
             [self.tokenizer.suffix_ids(item.turn) for item in asked],
             [
                 PlanGrammar(spec, item.request.instruction, advice=self._advice(item))
                 for item in asked
             ],
             self._encode,
-            self.adapter.tensors if self.adapter else None,
+            self._tensors,
         )
         for item, decoded in zip(asked, written, strict=True):
             raw = self.tokenizer.decode(decoded.ids)
@@ -244,10 +245,11 @@ class Engine:
             return self.advice
         return {name: weight for name, weight in self.advice.items() if name != CERTAINTY}
 
-    def _prefix(self, spec: ToolSpec) -> Prefix:
+    def prefix(self, spec: ToolSpec) -> Prefix:
+        """Return what the model remembers of a tool set's developer turn."""
         prefix = self._prefixes.get(spec.toolset_hash)
         if prefix is None:
-            prefix = self.gemma.read_prefix(self.tokenizer.prefix_ids(spec))
+            prefix = self.gemma.read_prefix(self.tokenizer.prefix_ids(spec), self._tensors)
         _remember(self._prefixes, spec.toolset_hash, prefix, _PREFIXES)
         return prefix
 

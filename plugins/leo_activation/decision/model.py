@@ -1,8 +1,8 @@
 """Gemma 3 270M on torch, reduced to what forced decoding needs.
 
 The difference to transformers is not the result (a test compares the logits) but what is left
-out: no logits over the vocabulary, one shared prefix of keys and values, and an adapter that is
-active only after the developer turn, so the prefix serves every adapter.
+out: no logits over the vocabulary, and one shared prefix of keys and values. An adapter has two
+parts, one that reads the developer turn and one that goes on from there.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch.nn.functional import gelu, linear
 LayerCache = tuple[Tensor, Tensor]
 Adapter = dict[str, Tensor]
 PROJECTIONS = ("qkv", "o", "gate_up", "down")
+# How the names of the corrections begin that are active in the developer turn.
+READER = "reader."
 
 
 @dataclass(frozen=True)
@@ -104,10 +106,16 @@ class Gemma:
         inverse: Tensor = 1.0 / theta**steps
         return inverse
 
-    def read_prefix(self, ids: Sequence[int]) -> Prefix:
-        """Read a developer turn once, without any adapter."""
-        with torch.inference_mode():
-            _, rows = self.forward(torch.tensor([list(ids)]), None, None, None)
+    def read_prefix(
+        self, ids: Sequence[int], adapter: Adapter | None, *, is_learning: bool = False
+    ) -> Prefix:
+        """Read a developer turn once.
+
+        :param adapter: of which only the part for developer turns is used, if it has one.
+        :param is_learning: whether that part is being trained.
+        """
+        with torch.inference_mode(mode=not is_learning):
+            _, rows = self.forward(torch.tensor([list(ids)]), None, None, reader(adapter))
         return Prefix([(keys[0], values[0]) for keys, values in rows.layers], len(ids))
 
     def forward(
@@ -257,6 +265,13 @@ class _Projector:
         down = self.adapter[f"{self.index}.{name}.down"].to(hidden.dtype)
         up = self.adapter[f"{self.index}.{name}.up"].to(hidden.dtype)
         return out + linear(linear(hidden, down), up)
+
+
+def reader(adapter: Adapter | None) -> Adapter | None:
+    """Return the part of an adapter that is active in the developer turn, or none."""
+    own = {name.removeprefix(READER): tensor
+           for name, tensor in (adapter or {}).items() if name.startswith(READER)}  # fmt: skip
+    return own or None
 
 
 def _layer(tensors: dict[str, Tensor], index: int, is_local: bool) -> Layer:

@@ -12,7 +12,7 @@ import torch
 from llguidance import LLMatcher, LLTokenizer
 from transformers import Gemma3ForCausalLM, PreTrainedTokenizerFast
 
-from leo_activation.decision.adapter import load_adapter
+from leo_activation.decision.adapter import load_adapter, new_adapter
 from leo_activation.decision.decoding import (
     choose,
     encoded_options,
@@ -22,6 +22,7 @@ from leo_activation.decision.decoding import (
 )
 from leo_activation.decision.engine import Engine, Request
 from leo_activation.decision.grammar import CERTAINTY, WORDS, PlanGrammar
+from leo_activation.decision.model import READER, reader
 from leo_activation.decision.parser import parse_calls
 from leo_activation.decision.prompt import render_prompt
 from leo_activation.decision.toolset import ToolSpec
@@ -71,10 +72,26 @@ def test_hidden_states_equal_transformers_with_and_without_the_prefix(
     with torch.inference_mode():
         expected = oracle.model(whole).last_hidden_state[0]
         direct, _ = engine.gemma.forward(whole, None, None, None)
-        prefix = engine.gemma.read_prefix(before)
+        prefix = engine.gemma.read_prefix(before, None)
         continued, _ = engine.gemma.forward(torch.tensor([after]), prefix, None, None)
     assert torch.allclose(direct[0], expected, atol=5e-3, rtol=1e-4)
     assert torch.allclose(continued[0], expected[len(before) :], atol=5e-3, rtol=1e-4)
+
+
+def test_only_one_part_of_an_adapter_is_active_in_the_developer_turn(engine: Engine) -> None:
+    before = engine.tokenizer.prefix_ids(SPEC)
+    seeded = torch.Generator().manual_seed(5)
+    parts = {name: new_adapter(engine.gemma, 2, seeded, name) for name in ("", READER)}
+    for part in parts.values():
+        for name in [name for name in part if name.endswith(".up")]:
+            part[name] = torch.randn(part[name].shape, generator=seeded) / 50
+    base = engine.gemma.read_prefix(before, None).layers[-1][0]
+    sentences_only = engine.gemma.read_prefix(before, parts[""]).layers[-1][0]
+    both = engine.gemma.read_prefix(before, parts[""] | parts[READER]).layers[-1][0]
+    alone = engine.gemma.read_prefix(before, parts[READER]).layers[-1][0]
+    assert torch.equal(base, sentences_only)
+    assert torch.equal(both, alone)
+    assert not torch.allclose(both, base, atol=1e-2)
 
 
 def test_padded_rows_are_read_as_if_each_stood_alone(
@@ -87,7 +104,7 @@ def test_padded_rows_are_read_as_if_each_stood_alone(
     valid = torch.tensor([[place < len(turn) for place in range(longest)] for turn in turns])
     more = torch.tensor([[1000, 1001], [1002, 1003], [1004, 1005]])
     with torch.inference_mode():
-        prefix = engine.gemma.read_prefix(before)
+        prefix = engine.gemma.read_prefix(before, None)
         first, rows = engine.gemma.forward(ids, prefix, None, None, valid)
         # The second token of the first row was a wrong guess; nobody may look at it again.
         rows.valid[0, longest - 1] = False
@@ -128,7 +145,7 @@ def test_a_guessed_plan_ends_as_one_that_was_asked_choice_by_choice(
             if len(left) == 1 and depth == len(next(iter(left.values()))):
                 break
         state = grammar.advance(state, next(iter(left)))
-    prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC))
+    prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC), None)
     suffix = engine.tokenizer.suffix_ids(SENTENCE)
     decoded = choose(engine.gemma, prefix, suffix, grammar, engine.tokenizer.encode, None)
     assert decoded.ids == written
@@ -174,7 +191,7 @@ def test_the_bare_model_chooses_what_transformers_scores_highest(
     engine: Engine, oracle: Gemma3ForCausalLM
 ) -> None:
     grammar = PlanGrammar(SPEC, SENTENCE, advice={})
-    prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC))
+    prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(SPEC), None)
     suffix = engine.tokenizer.suffix_ids(SENTENCE)
     decoded = choose(engine.gemma, prefix, suffix, grammar, engine.tokenizer.encode, None)
     first = engine.tokenizer.encode("<start_function_call>")[0]
@@ -294,12 +311,13 @@ def test_a_short_training_lowers_the_loss_and_gives_a_loadable_adapter(
     prepared: PreparedModel, tmp_path: Path
 ) -> None:
     said: list[str] = []
-    recipe = Recipe(steps=3, batch=2, batches_per_world=3, warmup=1)
+    recipe = Recipe(steps=3, batch=2, warmup=1)
     train(prepared, recipe, tmp_path, said.append, "2026-01-01")
     adapter = load_adapter(tmp_path, prepared.weights_sha256)
     assert adapter.manifest["recipe"]["steps_done"] == 3
-    changed = sum(float(t.abs().sum()) for name, t in adapter.tensors.items() if "up" in name)
-    assert changed > 0
+    own = reader(adapter.tensors) or {}
+    for part in (own, {name: adapter.tensors[name] for name in own}):
+        assert sum(float(t.abs().sum()) for name, t in part.items() if "up" in name) > 0
     file = (tmp_path / "adapter.safetensors").read_bytes()
     assert hashlib.sha256(file).hexdigest() == adapter.manifest["adapter_sha256"]
 
@@ -307,7 +325,7 @@ def test_a_short_training_lowers_the_loss_and_gives_a_loadable_adapter(
 def test_two_processes_train_one_adapter_and_can_go_on_from_it(
     prepared: PreparedModel, tmp_path: Path
 ) -> None:
-    recipe = Recipe(steps=1, batch=2, batches_per_world=1, warmup=1)
+    recipe = Recipe(steps=1, batch=2, warmup=1)
     first, second = tmp_path / "first", tmp_path / "second"
     train_together(2, prepared, recipe, first, print, date="2026-01-01")
     train_together(2, prepared, recipe, second, print, date="2026-01-02", start=first)

@@ -88,7 +88,7 @@ def read_all(engine: Engine, cases: Sequence[Case]) -> Iterator[Read]:
     for _, group in groupby(ordered, key=lambda case: case.catalogue_name):
         about = list(group)
         spec = ToolSpec(about[0].catalogue)
-        prefix = engine.gemma.read_prefix(engine.tokenizer.prefix_ids(spec))
+        prefix = engine.prefix(spec)
         for case in about:
             yield Read(case, _scored(engine, spec, prefix, _row(engine, spec, case)))
 

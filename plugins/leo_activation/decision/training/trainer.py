@@ -1,8 +1,8 @@
 """Training the adapter on a CPU, in minutes.
 
-The developer turn is read once per catalogue by the base model and kept. A step then costs only
-the sentence and its calls, and the loss looks only at the places where the grammar leaves a
-choice: exactly what decoding does, and no vocabulary-wide logits.
+All sentences of a step are about one catalogue, whose developer turn is read once. The rest costs
+only the sentences and their calls, and the loss looks only at the places where the grammar leaves
+a choice: exactly what decoding does, and no vocabulary-wide logits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from leo_activation.decision.adapter import load_adapter, new_adapter, save_adap
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.decoding import Encode, Fork, forks, plan_labels
 from leo_activation.decision.grammar import WORDS, PlanGrammar
-from leo_activation.decision.model import Adapter, Gemma, Prefix
+from leo_activation.decision.model import READER, Adapter, Gemma, Prefix, reader
 from leo_activation.decision.prompt import PromptTokenizer
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.training.data import Example, make_examples, make_world
@@ -41,7 +41,7 @@ from leo_activation.errors import DecisionError
 
 Report = Callable[[str], None]
 # Steps after which processes share what they learned.
-ROUND = 16
+ROUND = 8
 _BLOCKED = -1e9
 # Advice as it stands, without the weights that are being learned.
 _PLAIN = dict.fromkeys(WORDS, 1.0)
@@ -56,8 +56,9 @@ class Recipe:
 
     :param steps: optimiser steps at most, in each process; every step sees new sentences.
     :param seconds: wall time at most; the learning rate falls to nothing by then.
-    :param batch: sentences per step.
-    :param batches_per_world: steps that share one catalogue.
+    :param batch: sentences per step, all about one catalogue.
+    :param rank: of the part of the adapter that reads sentences and writes plans.
+    :param reader_rank: of the part that reads the developer turn.
     :param choices: share of catalogues with open wishes, to be decided for each customer.
     :param written: share of the others whose sentences people wrote; the others are generated.
     :param fresh: share of written catalogues that no rule was made from.
@@ -68,9 +69,9 @@ class Recipe:
 
     steps: int = 2_000
     seconds: int = 3_300
-    batch: int = 5
-    batches_per_world: int = 4
+    batch: int = 10
     rank: int = 16
+    reader_rank: int = 8
     learning_rate: float = 6e-4
     warmup: int = 20
     choices: float = 0.08
@@ -112,10 +113,8 @@ def encode_example(
     return Row([*suffix, *written[: found[-1].after]], len(suffix), found)
 
 
-def batches(
-    recipe: Recipe, gemma: Gemma, tokenizer: PromptTokenizer
-) -> Iterator[tuple[Prefix, list[Row]]]:
-    """Yield batches for ever, each from one catalogue, rows of similar length together."""
+def batches(recipe: Recipe, tokenizer: PromptTokenizer) -> Iterator[tuple[list[int], list[Row]]]:
+    """Yield batches for ever: the tokens of a developer turn, and rows that continue it."""
     # Not for secrets: examples must be the same for the same seed.
     rng = random.Random(recipe.seed + 1_000 * _rank())  # noqa: S311
     encode = cache(tokenizer.encode)
@@ -128,13 +127,8 @@ def batches(
             with contextlib.suppress(KeyError, DecisionError):
                 is_advised = can_advise and rng.random() < recipe.advised
                 rows.append(encode_example(tokenizer, encode, spec, example, is_advised=is_advised))
-        rows.sort(key=lambda row: len(row.ids))
-        prefix = gemma.read_prefix(tokenizer.prefix_ids(spec))
-        prefix = Prefix([(k.clone(), v.clone()) for k, v in prefix.layers], prefix.length)
-        cut = [rows[at : at + recipe.batch] for at in range(0, len(rows), recipe.batch)]
-        rng.shuffle(cut)
-        for rows in cut:
-            yield prefix, rows
+        if rows:
+            yield tokenizer.prefix_ids(spec), rows
 
 
 def _some_examples(rng: random.Random, recipe: Recipe) -> tuple[Catalogue, list[Example], bool]:
@@ -142,7 +136,7 @@ def _some_examples(rng: random.Random, recipe: Recipe) -> tuple[Catalogue, list[
 
     :returns: also whether the rules read these sentences about as well as those of strangers.
     """
-    count = recipe.batch * recipe.batches_per_world
+    count = recipe.batch
     if rng.random() < recipe.choices:
         return *make_choices(rng, rng.choice(choice_shelves(CHOICES_FRESH)), count), True
     if rng.random() < recipe.written:
@@ -211,15 +205,17 @@ class _Learner:
     def __init__(self, prepared: PreparedModel, recipe: Recipe, start: Path | None) -> None:
         self.prepared, self.recipe = prepared, recipe
         self.gemma = Gemma.load(prepared.folder, torch.bfloat16)
-        self.source = batches(recipe, self.gemma, PromptTokenizer(prepared.folder))
+        self.source = batches(recipe, PromptTokenizer(prepared.folder))
+        seeded = torch.Generator().manual_seed(recipe.seed)
         if start is None:
-            seeded = torch.Generator().manual_seed(recipe.seed)
             self.adapter = new_adapter(self.gemma, recipe.rank, seeded)
             self.history, known = [], {}
         else:
             loaded = load_adapter(start, prepared.weights_sha256)
             self.adapter, known = loaded.tensors, loaded.manifest.get("advice", {})
             self.history = [*loaded.manifest.get("earlier", []), loaded.manifest["recipe"]]
+        if reader(self.adapter) is None:
+            self.adapter |= new_adapter(self.gemma, recipe.reader_rank, seeded, READER)
         self.weights = torch.tensor([known.get(name, _FIRST_WEIGHT) for name in _NAMES])
         self.trained = {**self.adapter, "advice": self.weights}
         for tensor in self.trained.values():
@@ -239,7 +235,8 @@ class _Learner:
         for group in self.optimiser.param_groups:
             share = _schedule(number, done, self.recipe)
             group["lr"] = group["scale"] * self.recipe.learning_rate * share
-        prefix, rows = next(self.source)
+        developer_turn, rows = next(self.source)
+        prefix = self.gemma.read_prefix(developer_turn, self.adapter, is_learning=True)
         loss, right = batch_loss(self.gemma, prefix, self.adapter, self.weights, rows)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -11,12 +11,13 @@ import copy
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 from leo_activation.decision.catalogue import Catalogue, parse_catalogue
 from leo_activation.decision.parser import Call
 from leo_activation.decision.training.data import TEMPLATE_CODES, Example, roughen_written
+from leo_activation.decision.training.evaluation import advice_compiler, is_right
 from leo_activation.decision.training.plans import ANY, joined
 from leo_activation.decision.training.sets import (
     Case,
@@ -28,6 +29,8 @@ from leo_activation.decision.training.sets import (
 from leo_activation.errors import DecisionError
 
 Told = TypeVar("Told", Case, ChoiceCase)
+# How much more often a sentence is practised that its own words do not explain.
+_MISREAD = 3.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,14 @@ class Shelf(Generic[Told]):
 
     document: dict[str, Any]
     cases: Sequence[Told]
+
+    @cached_property
+    def misread(self) -> frozenset[str]:
+        """Return the ids of the sentences of which the words' advice alone makes a wrong plan."""
+        cases = [case for case in self.cases if isinstance(case, Case)]
+        plans = advice_compiler(cases)
+        return frozenset(case.case_id for case, plan in zip(cases, plans, strict=True)
+                         if not is_right(case, plan))  # fmt: skip
 
 
 @cache
@@ -83,8 +94,16 @@ def make_written(
     except DecisionError:
         # Too much was left out: nothing can be sent any more.
         catalogue, renamed, lost = parse_catalogue(shelf.document), {}, frozenset()
-    chosen = rng.sample(shelf.cases, min(count, len(shelf.cases)))
+    chosen = _some(rng, shelf, count)
     return catalogue, [_example(rng, case, catalogue, renamed, lost) for case in chosen]
+
+
+def _some(rng: random.Random, shelf: Shelf[Case], count: int) -> list[Case]:
+    """Return different cases at random, the harder ones more often."""
+    return sorted(
+        shelf.cases, reverse=True,
+        key=lambda case: rng.random() ** (1 / (_MISREAD if case.case_id in shelf.misread else 1)),
+    )[:count]  # fmt: skip
 
 
 def _example(
