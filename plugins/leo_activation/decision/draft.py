@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from leo_activation.decision.background import background_end
 from leo_activation.decision.conditions import ConditionReader
+from leo_activation.decision.corrections import corrected
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.messages import MessageReader
 from leo_activation.decision.parts import NEGATED, Branch, Condition, Message, Pause, Step
@@ -119,7 +120,7 @@ class Drafter:
         attack = _attack(spec, sentence)
         text = _harmless(sentence, attack)
         self._is_attack = attack is not None and text == sentence
-        self.sentence = Sentence(spec, text)
+        self.sentence = Sentence(spec, corrected(spec, text))
         self.conditions = ConditionReader(self.sentence).conditions
         self.messages = MessageReader(self.sentence, self.conditions).messages
         self._told = background_end(self.sentence, self.conditions, self.messages)
