@@ -31,6 +31,7 @@ _SENDS = cue("sends")
 _ASKS = cue("asks")
 _OPENS_QUESTION = cue("opens_question")
 _OTHERS = cue("others")
+_EXCEPT_AFTER = cue("except_after")
 _FILLERS = cue("fillers")
 _CHORES = cue("chores")
 _STOPS_ALL = cue("stops_all")
@@ -190,13 +191,21 @@ class Drafter:
         silent = self.sentence.reading.find(_SILENT)
         events += [(first, "silent", None) for first, _ in silent if self._is_silence(first)]
         order = ("else", "silent", "condition", "pause", "message")
-        return sorted(events, key=lambda event: (event[0], order.index(event[1])))
+        events.sort(key=lambda event: (event[0], order.index(event[1])))
+        # "Thì thôi, khỏi nhắn" says one thing twice.
+        return [item for before, item in pairwise([(-1, "", None), *events])
+                if not before[1] == item[1] == "silent"]  # fmt: skip
 
     def _stands_at(self, item: Message) -> int:
         """Return where a message stands: one that all words name comes after all that is asked."""
         last = len(self.sentence.reading.words) - 1
         whole = (item.first, item.last) == (0, last)
         return last + 1 if whole and not self.sentence.reading.says(_SILENT) else item.first
+
+    def _ends_at(self, item: Pause | Message) -> int:
+        """Return where a step ends: a message that all words name, where it begins."""
+        whole = (item.first, item.last) == (0, len(self.sentence.reading.words) - 1)
+        return item.first if whole else item.last
 
     def _turns(self) -> Iterator[int]:
         """Yield where the opposite is only hinted at: "có rồi thì", "không đủ thì", "if not"."""
@@ -327,10 +336,11 @@ class Drafter:
         elif now.is_rest:
             branches[-1] = Branch()
         elif not now.sends and now.conditions:
-            now.is_silent = True
+            # "Khách đoàn thì né ra" has taken them out already.
+            now.is_silent = not self.sentence.reading.says(_EXCEPT_AFTER, at, at + _NEAR)
         elif now.sends:
             # "…, nhưng ai từng khiếu nại thì đừng gửi" takes some of them out again.
-            sent = max(item.last for item in now.actions)
+            sent = max(self._ends_at(item) for item in now.actions)
             breaks = self.sentence.reading.find(r"[,;.]|nhung|but", sent + 1, max(sent + 1, at))
             # "Staff have their own, so not them": who is meant stands before the last sign.
             points = self.sentence.reading.says(_POINTS, at, at + _NEAR)
@@ -365,8 +375,13 @@ class Drafter:
         if now.is_silent or (now.sends and (opens or self._opens_group(now, item))):
             branches.append(Branch())
         elif now.is_rest and not now.sends and branches[:-1]:
-            # "còn khách khác ở Hà Nội" is a group of its own, not everybody else.
+            # "còn khách khác ở Hà Nội" is a group of its own, not everybody else, but for those
+            # who get nothing: "ai đang trả góp thì bỏ qua, còn lại mà mua trên 20 triệu thì …".
             now.is_rest = False
+            if all(one.is_silent and len(one.conditions) == 1 for one in branches[:-1]):
+                silent = [one.conditions[0] for one in branches[:-1]]
+                self._add(now, *(other for one in silent if one.key[0] != item.key[0]
+                                 for other in self._others(one)))  # fmt: skip
         self._add(branches[-1], item)
 
     def _is_tail(self, now: Branch, item: Condition) -> bool:

@@ -380,7 +380,8 @@ class Sentence:
         typed = [(at, at) for at, word in enumerate(self.reading.words)
                  if word.typed.startswith("chừa")]  # fmt: skip
         for _, high in (*self.reading.find(_SPARES), *typed):
-            ends = self.reading.find(_SPARED_ENDS, high + 1)
+            ends = [place for place in self.reading.find(_SPARED_ENDS, high + 1)
+                    if not self._is_plural(place[0])]  # fmt: skip
             end = ends[0][0] if ends else len(self.reading.words)
             found.append((high + 1, end - 1))
         return found
