@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from leo_activation.decision.amounts import AmountReader
+from leo_activation.decision.blanks import BlankReader, without_blanks
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.facts import FactReader
 from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
@@ -125,8 +126,10 @@ class ConditionReader:
         found = [item for item in found if not self._is_counted(item, found)]
         found += FactReader(self.sentence).conditions(found)
         found += OpenReader(self.sentence).conditions(found)
+        blanks = BlankReader(self.sentence).conditions()
+        found = [*without_blanks(found, blanks), *blanks]
         found += self._known(found)
-        found = self._corrected(found)
+        found = self._without_contradicted(self._corrected(found))
         found.sort(key=lambda item: (item.first, item.last))
         return self._merged([item for item in found if not self._is_subject(item)])
 
@@ -158,6 +161,17 @@ class ConditionReader:
                 near = [item for item in near if item.key[0] == later[0].key[0]]
             found = [item for item in found if item not in near]
         return found
+
+    def _without_contradicted(self, found: list[Condition]) -> list[Condition]:
+        """Drop a value that somebody is not to have: "Kho Huế đang ngập. … mọi nơi trừ Huế".
+
+        Where two messages go out, one may be for those who have it and one for the others.
+        """
+        if len(self.sentence.channel_mentions) > 1 or self.sentence.elses:
+            return found
+        denied = {item.key for item in found if {"ne", "not_contains"} & set(item.operators)}
+        return [item for item in found
+                if item.key not in denied or not {"eq", "contains"} & set(item.operators)]  # fmt: skip
 
     def _named_conditions(self) -> Iterator[Condition]:
         before: tuple[Attribute, Mention, str] | None = None
