@@ -6,11 +6,13 @@ amount of it is nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.parts import Condition
+from leo_activation.decision.quantities import fold
 from leo_activation.decision.reading import Mention
 from leo_activation.decision.sentence import Sentence
 
@@ -19,6 +21,8 @@ _BLANK_BEFORE = cue("blank_before")
 _LACKS_BEFORE = cue("lacks_before")
 _BLANK_AFTER = cue("blank_after")
 _RECORD = cue("record")
+# Whoever has no score has not got one yet: no score is none of 0.
+_SCORES = re.compile(rf"\b(?:{cue('scores')})\b")
 # So many words stand between an attribute and what says that it is not known.
 _NEAR = 2
 # So much of an attribute has to be said: beside such words little else can be meant.
@@ -62,7 +66,8 @@ class BlankReader:
         reading = self.sentence.reading
         low = max(0, item.first - _FAR)
         before = self._last_before(reading.find(_BLANK_BEFORE, low, item.first - 1), item)
-        if before is None and self._is_of_record(item):
+        score = attribute.type == "number" and _SCORES.search(fold(attribute.label))
+        if before is None and (score or self._is_of_record(item)):
             before = self._last_before(reading.find(_LACKS_BEFORE, low, item.first - 1), item)
         if before is not None:
             return before, item.last
