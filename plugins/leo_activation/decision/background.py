@@ -41,6 +41,11 @@ _NEAR = 3
 _ONLY_SO = r"dung|chi|lai|co|khoang|tam|tron|vua"
 _LEFT = r"nua|left|to go|remaining|before|until|away|la (?:den|toi|het)"
 _SHORTEST = 3
+# What is told of is asked for all the same where it is pointed at: "…, nên ai mua hãng này …".
+_POINTS_BACK = (
+    r"(?!thang|tuan|nam|dot|lan|hom|ngay|sang|toi|mua|quy)\w+ (?:nay|do|ay|kia)|these|those"
+)
+_SOON = 8
 
 
 def background_end(
@@ -54,7 +59,9 @@ def background_end(
     words = len(sentence.reading.words)
     last = start = -1
     for low, high in sentence.reading.find(_ENDS):
-        reason = sentence.reading.says(r"nen|so", low, high)
+        reason = sentence.reading.says(r"nen|so", low, high) and not sentence.reading.says(
+            _POINTS_BACK, high + 1, high + _SOON
+        )
         asked = _reasoned(conditions, start + 1) if reason else conditions
         if _is_arrow(sentence, low) or not _is_told(sentence, asked, start + 1, low - 1):
             break
@@ -69,8 +76,13 @@ def _reasoned(conditions: Sequence[Condition], low: int) -> list[Condition]:
 
     :param low: first word of the reason; what it begins with is who is meant.
     """
-    return [item for item in conditions if item.first <= low + _NEAR - 1
-            or item.key[1] in ("true", "false") or not {"eq", "contains"} & set(item.operators)]  # fmt: skip
+    return [
+        item
+        for item in conditions
+        if item.first <= low + _NEAR - 1
+        or item.key[1] in ("true", "false")
+        or not {"eq", "contains"} & set(item.operators)
+    ]
 
 
 def _is_arrow(sentence: Sentence, at: int) -> bool:

@@ -174,8 +174,11 @@ class ConditionReader:
         if len(self.sentence.channel_mentions) > 1 or self.sentence.elses:
             return found
         denied = {item.key for item in found if {"ne", "not_contains"} & set(item.operators)}
-        found = [item for item in found
-                 if item.key not in denied or not {"eq", "contains"} & set(item.operators)]  # fmt: skip
+        found = [
+            item
+            for item in found
+            if item.key not in denied or not {"eq", "contains"} & set(item.operators)
+        ]
         return [item for item in found if not any(self._is_restated(item, one) for one in found)]
 
     def _is_restated(self, item: Condition, one: Condition) -> bool:

@@ -154,8 +154,10 @@ def _with_comparisons(
 def _shared(reading: Reading, one: int, other: int) -> int:
     """Return how many words stand after both of two: "hơn 2 buổi, à nhầm, hơn 4 buổi"."""
     size, words = 0, reading.words
-    while other + size + 1 < len(words) and words[one + size + 1].text.isalpha() and (
-        words[one + size + 1].text == words[other + size + 1].text
+    while (
+        other + size + 1 < len(words)
+        and words[one + size + 1].text.isalpha()
+        and (words[one + size + 1].text == words[other + size + 1].text)
     ):
         size += 1
     return size
@@ -173,7 +175,8 @@ def _correction_ends(reading: Reading, last: int) -> int:
     stop = min([*signs, len(reading.words)]) - 1
     if end < stop and not reading.says(_REQUESTS, end + 1, stop):
         only = reading.words[end + 1].typed == "mới" or (
-            reading.says("moi", end + 1, end + 1) and stop <= end + _TWICE
+            reading.says("moi", end + 1, end + 1)
+            and stop <= end + _TWICE
             and not reading.words[end + 1].typed.startswith("mờ")
         )
         if only or reading.says(_TAILS, end + 1, end + 1) or reading.says("moi", last + 1, end):
@@ -206,8 +209,11 @@ def _is_about(sentence: Sentence, old: _Thing, low: int, high: int) -> bool:
     if any(low <= item.first <= high and item.kind == old.kind and item.name != old.name
            for item in _things(sentence)):  # fmt: skip
         return False
-    names = {word.text for word in reading.words[old.first : old.last + 1]
-             if old.kind[0] != "#" and len(word.text) > _TWICE or word.text.isdecimal()}  # fmt: skip
+    names = {
+        word.text
+        for word in reading.words[old.first : old.last + 1]
+        if (old.kind[0] != "#" and len(word.text) > _TWICE) or word.text.isdecimal()
+    }
     said = {word.text for word in reading.words[low : high + 1]}
     if old.kind == "@" or old.kind[0] == "#":
         denies = reading.says(r"khong|not|het|loi|chua|chu|no|van", low, high)

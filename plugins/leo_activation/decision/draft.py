@@ -63,7 +63,8 @@ _OF_AMOUNT = (
 _REASONS = r"keo|vi(?! tri)|boi vi|boi|tai vi|because|since|as they|or they|lest"
 # What comes back to a group that was named before: "khách tuyến này", "those members".
 _POINTS_BACK = (
-    r"\b(?:\w+ (?:nay|do|ay|tren)|these|those|among them|in (?:this|that) \w+|trong (?:do|so do|nhom))\b"
+    r"\b(?:\w+ (?:nay|do|ay|tren)|these|those|among them|in (?:this|that) \w+|"
+    r"trong (?:do|so do|nhom))\b"
 )
 # So much of a template's name is all of it.
 _WHOLE = 0.6
@@ -181,8 +182,8 @@ class Drafter:
         known = self.sentence.catalogue.attribute(inner.key[0])
         halves = known is not None and known.type == "number" and len(own) == 1
         halves = halves and own[0].key == inner.key
-        points = re.search(_POINTS_BACK, between) is not None
-        if not (":" in between or points or (halves and re.search(r"[,:;]|\b(?:if|neu|ma)\b", between))):
+        halves = halves and re.search(r"[,:;]|\b(?:if|neu|ma)\b", between) is not None
+        if not (":" in between or halves or re.search(_POINTS_BACK, between)):
             return branches
         return [branches[0], *(replace(item, conditions=[*outer, *item.conditions])
                                for item in branches[1:])]  # fmt: skip
@@ -302,8 +303,10 @@ class Drafter:
             return False
         reading = self.sentence.reading
         for at in self._silences:
-            if at < item.first and not reading.says(r"[.;]", at, item.first) and reading.says(
-                _REASONS, at, item.first
+            if (
+                at < item.first
+                and not reading.says(r"[.;]", at, item.first)
+                and reading.says(_REASONS, at, item.first)
             ):
                 return True
             breaks = reading.find(rf"[,;.:]|{_ELSE}", 0, at - 1) if at else []
