@@ -21,7 +21,11 @@ _LEADS = (
     r"except|every|all|any|each|nhung|cac|nhom|tat ca"
 )
 _LAPSED = r"chua|khong|ko|vang|haven t|hasn t|not|no|without|never|inactive|idle|away|silent"
-_EVERYBODY = r"ai cung|moi nguoi|people|everyone|everybody|we|i|my|our"
+_EVERYBODY = (
+    r"(?:ai cung|moi nguoi|people|everyone|everybody|we|i|my|our)"
+    r"(?! (?:born|with|without|who|whose|from|that|in|aged|living)\b)"
+)
+_ASKS_TO_SEND = cue("asks_to_send")
 _ENDS = (
     r"[.;:!?]|, (?:so|nen|thoi|but|anyway|nhung|nho|vi vay|vay nen|do do|therefore|hence|thus)|"
     r"nen|con viec(?: chinh)?|thoi thi"
@@ -37,6 +41,11 @@ _NEAR = 3
 _ONLY_SO = r"dung|chi|lai|co|khoang|tam|tron|vua"
 _LEFT = r"nua|left|to go|remaining|before|until|away|la (?:den|toi|het)"
 _SHORTEST = 3
+# What is told of is asked for all the same where it is pointed at: "…, nên ai mua hãng này …".
+_POINTS_BACK = (
+    r"(?!thang|tuan|nam|dot|lan|hom|ngay|sang|toi|mua|quy)\w+ (?:nay|do|ay|kia)|these|those"
+)
+_SOON = 8
 
 
 def background_end(
@@ -50,12 +59,30 @@ def background_end(
     words = len(sentence.reading.words)
     last = start = -1
     for low, high in sentence.reading.find(_ENDS):
-        if _is_arrow(sentence, low) or not _is_told(sentence, conditions, start + 1, low - 1):
+        reason = sentence.reading.says(r"nen|so", low, high) and not sentence.reading.says(
+            _POINTS_BACK, high + 1, high + _SOON
+        )
+        asked = _reasoned(conditions, start + 1) if reason else conditions
+        if _is_arrow(sentence, low) or not _is_told(sentence, asked, start + 1, low - 1):
             break
         if high + 1 >= words or not any(item.last > high for item in messages):
             break
         last = start = high
     return last
+
+
+def _reasoned(conditions: Sequence[Condition], low: int) -> list[Condition]:
+    """Return conditions without the values that a reason only tells of: "toàn văn học nên …".
+
+    :param low: first word of the reason; what it begins with is who is meant.
+    """
+    return [
+        item
+        for item in conditions
+        if item.first <= low + _NEAR - 1
+        or item.key[1] in ("true", "false")
+        or not {"eq", "contains"} & set(item.operators)
+    ]
 
 
 def _is_arrow(sentence: Sentence, at: int) -> bool:
@@ -69,6 +96,8 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
     if high - low + 1 < _SHORTEST:
         return False
     if any(low <= first <= high for _, first, _ in sentence.channel_mentions):
+        return False
+    if reading.says(_ASKS_TO_SEND, low, low) and reading.says(_HEADS, low + 1, high):
         return False
     if _OF_WRITERS.match(reading.sentence[reading.words[low].start :]):
         return True

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from leo_activation.decision.amounts import AmountReader
+from leo_activation.decision.blanks import BlankReader, without_blanks
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.facts import FactReader
 from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
@@ -34,6 +35,7 @@ _NOT_NEAR = cue("not_near")
 _EVERYONE = cue("everyone")
 _OR = cue("or")
 _SILENT = cue("silent")
+_SENDS = cue("sends")
 _THINGS = cue("things")
 _MARKERS = cue("markers")
 _CORRECTS = cue("corrects")
@@ -100,11 +102,13 @@ class ConditionReader:
     """Finds all conditions of a sentence.
 
     :param sentence: with what is named in it.
+    :param told: its last word that only tells something and restricts nobody.
     """
 
-    def __init__(self, sentence: Sentence) -> None:
+    def __init__(self, sentence: Sentence, told: int = -1) -> None:
         """Keep the sentence."""
-        self.sentence, self._numbers = sentence, AmountReader(sentence)
+        self.sentence, self._told = sentence, told
+        self._numbers = AmountReader(sentence)
 
     @cached_property
     def conditions(self) -> list[Condition]:
@@ -125,8 +129,11 @@ class ConditionReader:
         found = [item for item in found if not self._is_counted(item, found)]
         found += FactReader(self.sentence).conditions(found)
         found += OpenReader(self.sentence).conditions(found)
+        blanks = BlankReader(self.sentence).conditions()
+        found = [*without_blanks(found, blanks), *blanks]
         found += self._known(found)
-        found = self._corrected(found)
+        found = [item for item in self._corrected(found) if item.first > self._told]
+        found = self._without_contradicted(found)
         found.sort(key=lambda item: (item.first, item.last))
         return self._merged([item for item in found if not self._is_subject(item)])
 
@@ -158,6 +165,31 @@ class ConditionReader:
                 near = [item for item in near if item.key[0] == later[0].key[0]]
             found = [item for item in found if item not in near]
         return found
+
+    def _without_contradicted(self, found: list[Condition]) -> list[Condition]:
+        """Drop a value that somebody is not to have: "Kho Huế đang ngập. … mọi nơi trừ Huế".
+
+        Where two messages go out, one may be for those who have it and one for the others.
+        """
+        if len(self.sentence.channel_mentions) > 1 or self.sentence.elses:
+            return found
+        denied = {item.key for item in found if {"ne", "not_contains"} & set(item.operators)}
+        found = [
+            item
+            for item in found
+            if item.key not in denied or not {"eq", "contains"} & set(item.operators)
+        ]
+        return [item for item in found if not any(self._is_restated(item, one) for one in found)]
+
+    def _is_restated(self, item: Condition, one: Condition) -> bool:
+        """Tell whether a later condition says the opposite of a fact, and no branch is opened."""
+        return (
+            item.first < one.first and item.key[0] == one.key[0]
+            and {item.key[1], one.key[1]} == {"true", "false"}
+            and "eq" in item.operators and "eq" in one.operators
+            and not self._is_own_branch(item, one)
+            and self.sentence.has_message_between(item.last, one.first)
+        )  # fmt: skip
 
     def _named_conditions(self) -> Iterator[Condition]:
         before: tuple[Attribute, Mention, str] | None = None
@@ -530,7 +562,8 @@ class ConditionReader:
         ends = reading.find(r"[,;.:]", other.last + 1, other.last + 5)
         near = silent and not (ends and ends[0][0] < silent[0][0])
         apart = "," in between and not re.search(r"\b(?:hoac|hay|or|va|and|voi|lan)\b", between)
-        return bool(near) and apart and self.sentence.has_message_between(-1, one.first)
+        sent = self.sentence.has_message_between(-1, one.first)
+        return bool(near) and apart and (sent or reading.says(_SENDS, 0, one.first))
 
     def _alternatives(self, one: Condition, other: Condition) -> bool:
         attribute = self.sentence.catalogue.attribute(one.key[0])

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 from leo_activation.decision.background import background_end
 from leo_activation.decision.conditions import ConditionReader
+from leo_activation.decision.corrections import corrected
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.messages import MessageReader
 from leo_activation.decision.parts import NEGATED, Branch, Condition, Message, Pause, Step
@@ -30,6 +31,8 @@ _SENDS = cue("sends")
 _ASKS = cue("asks")
 _OPENS_QUESTION = cue("opens_question")
 _OTHERS = cue("others")
+_ELSE = cue("else")
+_EXCEPT_AFTER = cue("except_after")
 _FILLERS = cue("fillers")
 _CHORES = cue("chores")
 _STOPS_ALL = cue("stops_all")
@@ -55,6 +58,13 @@ _POINTS, _NEAR = r"them|those|these|ho|(?:nhom|dam|tui|may nguoi) (?:do|nay|kia|
 _OF_AMOUNT = (
     r"(?:duoi|tren|it hon|nhieu hon|thap hon|cao hon|less than|under|below|fewer than|over|above|"
     r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?(?:do|nay|kia|ay|that|this|it)"
+)
+# What gives the reason why somebody gets nothing: "đừng gửi kẻo họ hỏi chiết khấu".
+_REASONS = r"keo|vi(?! tri)|boi vi|boi|tai vi|because|since|as they|or they|lest"
+# What comes back to a group that was named before: "khách tuyến này", "those members".
+_POINTS_BACK = (
+    r"\b(?:\w+ (?:nay|do|ay|tren)|these|those|among them|in (?:this|that) \w+|"
+    r"trong (?:do|so do|nhom))\b"
 )
 # So much of a template's name is all of it.
 _WHOLE = 0.6
@@ -119,14 +129,14 @@ class Drafter:
         attack = _attack(spec, sentence)
         text = _harmless(sentence, attack)
         self._is_attack = attack is not None and text == sentence
-        self.sentence = Sentence(spec, text)
+        self.sentence = Sentence(spec, corrected(spec, text))
         self.conditions = ConditionReader(self.sentence).conditions
         self.messages = MessageReader(self.sentence, self.conditions).messages
         self._told = background_end(self.sentence, self.conditions, self.messages)
         asked = [item for item in self.conditions if item.first > self._told]
         if len(asked) < len(self.conditions):
-            self.conditions = asked
-            self.messages = MessageReader(self.sentence, asked).messages
+            self.conditions = ConditionReader(self.sentence, self._told).conditions
+            self.messages = MessageReader(self.sentence, self.conditions).messages
         near = Audience(self.sentence, self.conditions, self.messages).nearest()
         if near:
             found = [*self.conditions, *near]
@@ -172,7 +182,8 @@ class Drafter:
         known = self.sentence.catalogue.attribute(inner.key[0])
         halves = known is not None and known.type == "number" and len(own) == 1
         halves = halves and own[0].key == inner.key
-        if not (":" in between or (halves and re.search(r"[,:;]|\b(?:if|neu|ma)\b", between))):
+        halves = halves and re.search(r"[,:;]|\b(?:if|neu|ma)\b", between) is not None
+        if not (":" in between or halves or re.search(_POINTS_BACK, between)):
             return branches
         return [branches[0], *(replace(item, conditions=[*outer, *item.conditions])
                                for item in branches[1:])]  # fmt: skip
@@ -181,21 +192,29 @@ class Drafter:
         events: list[tuple[int, str, Step | None]] = [
             (item.first, "condition", item) for item in self.conditions
         ]
-        events += [(self._stands_at(item), "message", item) for item in self.messages]
+        events += [(self._stands_at(item), "message", item) for item in self.messages
+                   if not self._is_refused(item)]  # fmt: skip
         pauses = [item for item in self.sentence.pauses if item.first > self._told]
         events += [(item.first, "pause", item) for item in pauses]
         events += [(self._rest_begins(*place), "else", None) for place in self.sentence.elses]
         events += [(first, "else", None) for first in self._turns()]
-        silent = self.sentence.reading.find(_SILENT)
-        events += [(first, "silent", None) for first, _ in silent if self._is_silence(first)]
+        events += [(first, "silent", None) for first in self._silences]
         order = ("else", "silent", "condition", "pause", "message")
-        return sorted(events, key=lambda event: (event[0], order.index(event[1])))
+        events.sort(key=lambda event: (event[0], order.index(event[1])))
+        # "Thì thôi, khỏi nhắn" says one thing twice.
+        return [item for before, item in pairwise([(-1, "", None), *events])
+                if not before[1] == item[1] == "silent"]  # fmt: skip
 
     def _stands_at(self, item: Message) -> int:
         """Return where a message stands: one that all words name comes after all that is asked."""
         last = len(self.sentence.reading.words) - 1
         whole = (item.first, item.last) == (0, last)
         return last + 1 if whole and not self.sentence.reading.says(_SILENT) else item.first
+
+    def _ends_at(self, item: Pause | Message) -> int:
+        """Return where a step ends: a message that all words name, where it begins."""
+        whole = (item.first, item.last) == (0, len(self.sentence.reading.words) - 1)
+        return item.first if whole else item.last
 
     def _turns(self) -> Iterator[int]:
         """Yield where the opposite is only hinted at: "có rồi thì", "không đủ thì", "if not"."""
@@ -246,6 +265,8 @@ class Drafter:
             else False
         )
         led = led or self._ends_clause(first, last)
+        if led and len(before) == 1 and self._is_for_rest(before[0]):
+            return before[0].first
         if (
             not led
             or len(before) < 2
@@ -253,6 +274,14 @@ class Drafter:
         ):
             return first
         return before[-1].first
+
+    def _is_for_rest(self, item: Message) -> bool:
+        """Tell whether the only message follows a clause about those who do not get it."""
+        named = [one.last for one in self.conditions if one.last < item.first]
+        reading = self.sentence.reading
+        return bool(named) and reading.says(r"[,.;]", named[-1] + 1, item.first - 1) and not (
+            reading.says(r"thi|:", named[-1] + 1, item.first)
+        )  # fmt: skip
 
     def _ends_clause(self, first: int, last: int) -> bool:
         """Tell whether "if not", "otherwise" stand behind their message: "…, and SMS if not"."""
@@ -262,9 +291,33 @@ class Drafter:
         ends = last + 1 >= len(reading.words) or reading.says(r"[.;!)]", last + 1, last + 1)
         return ends and not reading.says(r"[,;.:]", first - 1, first - 1)
 
+    @cached_property
+    def _silences(self) -> list[int]:
+        """Return where "nothing" ends a clause of its own."""
+        found = self.sentence.reading.find(_SILENT)
+        return [first for first, _ in found if self._is_silence(first)]
+
+    def _is_refused(self, item: Message) -> bool:
+        """Tell whether a message is no more than words of a clause that ends with "bỏ qua"."""
+        if len(self.messages) < 2:
+            return False
+        reading = self.sentence.reading
+        for at in self._silences:
+            if (
+                at < item.first
+                and not reading.says(r"[.;]", at, item.first)
+                and reading.says(_REASONS, at, item.first)
+            ):
+                return True
+            breaks = reading.find(rf"[,;.:]|{_ELSE}", 0, at - 1) if at else []
+            low = max((high + 1 for _, high in breaks), default=0)
+            if low <= item.first < at and any(low <= one.first < at for one in self.conditions):
+                return True
+        return False
+
     def _is_silence(self, first: int) -> bool:
         """Tell whether "nothing" ends a clause of its own."""
-        after = self.sentence.reading.find(r"[,;.]", first + 1)
+        after = self.sentence.reading.find(rf"[,;.]|{_REASONS}", first + 1)
         end = after[0][0] if after else len(self.sentence.reading.words)
         later = [item for item in self.messages if first < item.first < end]
         later_conditions = [item for item in self.conditions if first < item.first < end]
@@ -311,6 +364,10 @@ class Drafter:
     def _left(self, branch: Branch, item: Condition) -> list[Condition]:
         """Return the checks that take customers out of a branch: not all whom it is for."""
         known = {one.key for one in branch.conditions}
+        said = {one.key[0] for one in branch.conditions if {"eq", "in"} & set(one.operators)}
+        if item.key[0] in said and "eq" in item.operators and item.key not in known:
+            # Whoever is to have another value of one text does not have this one.
+            return []
         return [one for one in self._others(item) if self._is_number(one) or one.key not in known]
 
     def _turn(self, branches: list[Branch], kind: str, at: int) -> None:
@@ -320,16 +377,19 @@ class Drafter:
         """
         now = branches[-1]
         if kind == "else":
+            if not now.sends and self._is_only_told_of(now, at):
+                now.is_silent = True
             if now.sends or now.is_silent:
                 of_amount = self.sentence.reading.says(_OF_AMOUNT, at, at + _NEAR + 2)
                 branches.append(Branch(is_rest=True, is_of_amount=of_amount))
         elif now.is_rest:
             branches[-1] = Branch()
         elif not now.sends and now.conditions:
-            now.is_silent = True
+            # "Khách đoàn thì né ra" has taken them out already.
+            now.is_silent = not self.sentence.reading.says(_EXCEPT_AFTER, at, at + _NEAR)
         elif now.sends:
             # "…, nhưng ai từng khiếu nại thì đừng gửi" takes some of them out again.
-            sent = max(item.last for item in now.actions)
+            sent = max(self._ends_at(item) for item in now.actions)
             breaks = self.sentence.reading.find(r"[,;.]|nhung|but", sent + 1, max(sent + 1, at))
             # "Staff have their own, so not them": who is meant stands before the last sign.
             points = self.sentence.reading.says(_POINTS, at, at + _NEAR)
@@ -341,6 +401,17 @@ class Drafter:
             for item in told:
                 out = item.first > start and not self._is_out(item)
                 self._add(now, *(self._left(now, item) if out else [item]))
+
+    def _is_only_told_of(self, branch: Branch, at: int) -> bool:
+        """Tell whether a group gets nothing: "Đại lý có giá riêng rồi. Những người khác: …".
+
+        :param at: where everybody else begins.
+        """
+        if not branch.conditions or any(map(self._is_out, branch.conditions)):
+            return False
+        reading = self.sentence.reading
+        apart = reading.says(r"[.,;]", branch.conditions[-1].last + 1, at - 1)
+        return apart and not reading.says(r"khong|ko|k|neu|if|con (?:khong|ko)", at, at)
 
     def _add(self, branch: Branch, *items: Condition) -> None:
         """Give a branch conditions that it does not have yet."""
@@ -364,8 +435,13 @@ class Drafter:
         if now.is_silent or (now.sends and (opens or self._opens_group(now, item))):
             branches.append(Branch())
         elif now.is_rest and not now.sends and branches[:-1]:
-            # "còn khách khác ở Hà Nội" is a group of its own, not everybody else.
+            # "còn khách khác ở Hà Nội" is a group of its own, not everybody else, but for those
+            # who get nothing: "ai đang trả góp thì bỏ qua, còn lại mà mua trên 20 triệu thì …".
             now.is_rest = False
+            if all(one.is_silent and len(one.conditions) == 1 for one in branches[:-1]):
+                silent = [one.conditions[0] for one in branches[:-1]]
+                self._add(now, *(other for one in silent if one.key[0] != item.key[0]
+                                 for other in self._others(one)))  # fmt: skip
         self._add(branches[-1], item)
 
     def _is_tail(self, now: Branch, item: Condition) -> bool:
@@ -526,7 +602,7 @@ class Drafter:
             last >= len(reading.words) - 2
             and reading.says(r"cho (?:toi|minh|em|anh|chi)", first, last)
             and any(item.first < first for item in self.conditions)
-            and reading.says(r"thi|:", self._told + 1, first)
+            and reading.says(r"thi|:|la|cu|he|giup|dum|gium|luon|het", self._told + 1, first)
         )
 
     def _begins(self) -> int:
@@ -543,6 +619,9 @@ class Drafter:
         if self.sentence.elses or any(
             {"ne", "not_contains"} & set(item.operators) for item in self.conditions
         ):
+            return False
+        if any(item not in self.conditions for one in self.branches for item in one.conditions):
+            # Only some of them are left out.
             return False
         return any(
             not any(

@@ -41,6 +41,8 @@ _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
 _SINCE_THEN = cue("since_then")
+# From here on the words of a message are its name.
+_NAMED = 0.6
 # Names said word by word score at least so much.
 _SAID_OUT = 4.0
 _WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
@@ -113,6 +115,8 @@ class Sentence:
         """Return where "everybody else" is said."""
         names = [(item.first, item.last) for _, item in self.value_mentions
                  if item.names[0][1] >= _SAID_OUT]  # fmt: skip
+        names += [(item.first, item.last) for item in self.template_mentions
+                  if item.share > _NAMED and item.last - item.first > 1]  # fmt: skip
         return [
             (first, last)
             for first, last in self.reading.find(_ELSE)
@@ -379,8 +383,12 @@ class Sentence:
                  and not self._is_not_yet(low)]  # fmt: skip
         typed = [(at, at) for at, word in enumerate(self.reading.words)
                  if word.typed.startswith("chừa")]  # fmt: skip
-        for _, high in (*self.reading.find(_SPARES), *typed):
-            ends = self.reading.find(_SPARED_ENDS, high + 1)
+        for low, high in (*self.reading.find(_SPARES), *typed):
+            if low and self.reading.says(_SPARED, low - 1, low - 1):
+                # "Người không lấy hóa đơn" are told of, and nobody is let alone.
+                continue
+            ends = [place for place in self.reading.find(_SPARED_ENDS, high + 1)
+                    if not self._is_plural(place[0])]  # fmt: skip
             end = ends[0][0] if ends else len(self.reading.words)
             found.append((high + 1, end - 1))
         return found
@@ -402,7 +410,7 @@ class Sentence:
             return True
         start = self.clause_start(first)
         names = [(item.first, item.last) for _, item in self.value_mentions]
-        for low, high in self.reading.find(_EXCEPT, start, first):
+        for low, high in self.reading.find(_EXCEPT, start, last):
             if any(one <= low and high <= other for one, other in names):
                 continue
             if self.reading.says(_TAKES_BACK, low - 1, high):
