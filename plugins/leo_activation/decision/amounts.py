@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from leo_activation.decision.catalogue import Attribute
@@ -70,6 +71,8 @@ _AHEAD = (
     r"s? ?time|of \w+ \w+ left|of \w+ remaining|"
     r"nua|truoc(?: khi| ngay| luc| han| chuyen| buoi| gio)?|out from"
 )
+# Days after something that happened once, and days ago, are those and no others.
+_AFTER_EVENT = r"sau (?:khi|luc|ngay|buoi|lan|hom)|after|following|ago"
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
 # The share of the best attribute's score that the one before needs to be meant again.
@@ -160,8 +163,11 @@ class AmountReader:
                 continue
             fitting: Mapping[str, float] = self._fitting(index)
             said = max(fitting.values(), default=0.0)
-            again = before is not None and before[1].value == quantity.value
-            again = again or (before is not None and self._goes_on(index, before[0], fitting))
+            again = before is not None and (
+                before[1].value == quantity.value
+                or self._is_range(index - 1, index)
+                or self._goes_on(index, before[0], fitting)
+            )
             if before is not None and (said < _NAMED or again):
                 fitting = self._inherited(index, *before) or fitting
             operators = self._compared(index, is_said=said > 0)
@@ -361,9 +367,25 @@ class AmountReader:
         ahead = ahead or any(
             low == last + 1 for low, _ in self.sentence.reading.find(_AHEAD, last + 1, last + 3)
         )
-        if quantity.kind == "duration" and not ahead:
+        if quantity.value == 0:
+            return {"eq": 1.0}
+        if quantity.kind == "duration" and not (ahead or self._is_point(index)):
             return {"gte": 0.6, "gt": 0.4}
         return {"eq": 0.7, "gte": 0.4}
+
+    def _is_point(self, index: int) -> bool:
+        """Tell whether days reach to or from one event: "arriving in two days", "3 ngày sau khi"."""
+        _, first, last = self.sentence.quantities[index]
+        reading = self.sentence.reading
+        if any(low == last + 1 for low, _ in reading.find(_AFTER_EVENT, last + 1, last + 3)):
+            return True
+        best = next(iter(self._fitting(index)), "")
+        known = self.sentence.catalogue.attribute(best)
+        return (
+            known is not None
+            and direction_of(known) == "until"
+            and direction_said(reading, first, last) != "since"
+        )
 
     def _operators(self, index: int) -> dict[str, float]:
         """Return the comparison that stands next to an amount."""
@@ -425,9 +447,22 @@ class AmountReader:
             opened or between in ("-", "–", "den", "toi", "to")
         )
 
+    def _whole_range(self, index: int) -> tuple[Quantity, int, int]:
+        """Return an amount with the words of the range that it may be an end of.
+
+        What stands before "60 đến 120 ngày", and behind it, is said of both its ends.
+        """
+        quantity, first, last = self.sentence.quantities[index]
+        if index and self._is_range(index - 1, index):
+            return quantity, self.sentence.quantities[index - 1][1], last
+        if self._is_range(index, index + 1):
+            other, _, end = self.sentence.quantities[index + 1]
+            return replace(quantity, after=other.after), first, end
+        return quantity, first, last
+
     def _fitting(self, index: int) -> dict[str, float]:
         """Return the attributes that an amount may belong to, the one that the words name first."""
-        quantity, first, last = self.sentence.quantities[index]
+        quantity, first, last = self._whole_range(index)
         numbers = [
             item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
         ]
@@ -486,7 +521,7 @@ class AmountReader:
 
     def _goes_on(self, index: int, before: Condition, fitting: Mapping[str, float]) -> bool:
         """Tell whether days are of the attribute before: "trễ trên 10 nhưng chưa quá 30 ngày"."""
-        quantity, first, last = self.sentence.quantities[index]
+        quantity, first, last = self._whole_range(index)
         if quantity.kind != "duration" or direction_said(self.sentence.reading, first, last):
             return False
         one_clause = not self.sentence.reading.says(r"[,;.:]|thi", before.last, first)
@@ -498,7 +533,7 @@ class AmountReader:
 
         :param found: scores of attributes; changed here.
         """
-        quantity, first, last = self.sentence.quantities[index]
+        quantity, first, last = self._whole_range(index)
         if quantity.kind != "duration":
             return
         said = direction_said(self.sentence.reading, first, last)
@@ -513,7 +548,7 @@ class AmountReader:
 
     def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
-        if quantity.kind == "duration" and item.unit == "any":
+        if quantity.kind == "duration" and item.unit in ("any", "count"):
             said = self.sentence.reading.text_of(last, last)
             minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
             return minutes == [_counted_in(item)]
@@ -585,7 +620,7 @@ class AmountReader:
         stops = (
             rf"[,;.:()]|thi|con lai(?! {_STILL_LEFT})|roi|hoac|hay|{CHANNEL}"
             r"|cho(?= (?:khach|ai|nhung|nguoi)\b)"
-            r"|gui|nhan|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
+            r"|(?<!tien )gui|nhan(?! (?:hang|phong|xe|may|nha|luong|giao|ban giao)\b)|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last
@@ -803,7 +838,7 @@ def _counted_in(attribute: Attribute) -> int:
             for words, minutes in _UNITS
             if (
                 match := re.search(
-                    rf"{_NOT_WITHIN}\b(?:{words})\b(?! (?:qua|nay|truoc|vua))", plain
+                    rf"{_NOT_WITHIN}(?<!\d )\b(?:{words})\b(?! (?:qua|nay|truoc|vua))", plain
                 )
             )
         ]

@@ -280,13 +280,13 @@ class Sentence:
         word = self.reading.text_of(*near[-1]) if near else ""
         if word == "in" and not follows and self._is_counted_over(quantity):
             return None
-        compared = self.reading.says(_COMPARES, max(0, first - 2), first - 1)
         since = [
             high + 1
             for _, high in self.reading.find(
                 rf"{_ELSE}|[,;:]|thi|{CHANNEL}", max(0, first - 6), first - 1
             )
         ]
+        compared = self.reading.says(_COMPARES, max(0, first - 2, *since), first - 1)
         past = self.reading.says(_PAST, max(0, first - 5, *since), first - 1)
         weak = (
             word in ("in", "de", "them", "roi", "then", "cach", "another", "tre", "after", "sau")
