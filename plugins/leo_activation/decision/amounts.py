@@ -11,6 +11,7 @@ from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.direction import direction_of, direction_said
 from leo_activation.decision.lexicon import (
     cue,
+    Feature,
     cues_document,
     features,
     name_words,
@@ -73,10 +74,16 @@ _AHEAD = (
 )
 # Days after something that happened once, and days ago, are those and no others.
 _AFTER_EVENT = r"sau (?:khi|luc|ngay|buoi|lan|hom)|after|following|ago"
+# "Còn" before an amount says that it is left, and names nothing.
+_STILL = r"(?:(?:van|chi|dang|cung) )*con(?: lai)?"
+# Attributes whose scores are no further apart than this may each be meant.
+_CLOSE = 0.2
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
 # The share of the best attribute's score that the one before needs to be meant again.
 _NEARLY = 0.6
+# So little apart two attributes fit an amount alike.
+_SAME = 0.05
 # Who has the amount: that is no word of what is counted.
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
@@ -447,6 +454,44 @@ class AmountReader:
             opened or between in ("-", "–", "den", "toi", "to")
         )
 
+    def _comparing(self, low: int, first: int) -> list[tuple[int, int]]:
+        """Return the words before an amount that only compare it: "đúng" is no "dùng"."""
+        words = "|".join(words for _, words in _BEFORE)
+        found = self.sentence.reading.find(rf"{words}|{_STILL}", max(low, first - 4), first - 1)
+        ends = first - 1
+        kept = []
+        for start, end in sorted(found, reverse=True):
+            if end >= ends - 1:
+                kept.append((start, end))
+                ends = min(ends, start - 1)
+        return kept
+
+    def _told_apart(self, scores: dict[str, float], low: int, high: int) -> None:
+        """Let the whole sentence choose where the words around an amount fit several attributes.
+
+        "Điểm trên 1000 mà hạn còn 7 ngày" is about the points that expire, and no other days.
+
+        :param scores: of attributes; changed here.
+        """
+        best = max(scores.values(), default=0.0)
+        close = [name for name, score in scores.items() if 0 < score >= best - _CLOSE]
+        known = {name: item for name in close
+                 if (item := self.sentence.catalogue.attribute(name)) is not None}  # fmt: skip
+        if len(known) < 2 or len({item.unit for item in known.values()}) > 1:
+            return
+        reading = self.sentence.reading
+        here = {item.name for item in reading.inside(low, high)}
+        said = {item.name for item in reading.inside(0, len(reading.words) - 1)}
+        own = {name: meanings_of(item) - _generic() for name, item in known.items()}
+        for name, told in own.items():
+            others = set().union(*(own[other] for other in own if other != name))
+            if here & (told - others):
+                return
+        for name, told in own.items():
+            others = set().union(*(own[other] for other in own if other != name))
+            if said & (told - others):
+                scores[name] += _CLOSE
+
     def _whole_range(self, index: int) -> tuple[Quantity, int, int]:
         """Return an amount with the words of the range that it may be an end of.
 
@@ -467,7 +512,7 @@ class AmountReader:
             item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
         ]
         low, high = self._window(first, last)
-        heads = [place for place in self.sentence.reading.find(_SUBJECT, low, high)]
+        heads = [*self.sentence.reading.find(_SUBJECT, low, high), *self._comparing(low, first)]
         said = [
             item
             for item in self.sentence.reading.inside(low, high)
@@ -495,6 +540,7 @@ class AmountReader:
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         self._point(index, numbers, found)
+        self._told_apart(found, low, high)
         if quantity.kind == "plain" and any(
             quantity.after in _heads(item)
             for item in numbers
@@ -504,7 +550,7 @@ class AmountReader:
             days = {item.name for item in numbers if item.unit == "days"}
             found = {name: score for name, score in found.items() if name not in days}
         named = {name: score for name, score in found.items() if score > 0}
-        if not named and self._is_bare(quantity, last):
+        if not named and (self._is_bare(quantity, last) or quantity.after == "tuoi"):
             named = {name: 0.1 for name in found if self._is_age(name)}
         months = [name for name in found if self._is_month(name)]
         if months and self._says_month(first):
@@ -522,11 +568,12 @@ class AmountReader:
     def _goes_on(self, index: int, before: Condition, fitting: Mapping[str, float]) -> bool:
         """Tell whether days are of the attribute before: "trễ trên 10 nhưng chưa quá 30 ngày"."""
         quantity, first, last = self._whole_range(index)
-        if quantity.kind != "duration" or direction_said(self.sentence.reading, first, last):
+        if quantity.kind == "money" or direction_said(self.sentence.reading, first, last):
             return False
         one_clause = not self.sentence.reading.says(r"[,;.:]|thi", before.last, first)
         best = max(fitting.values(), default=0.0)
-        return one_clause and fitting.get(before.key[0], 0.0) >= _NEARLY * best > 0
+        enough = _NEARLY * best if one_clause else best - _SAME
+        return best > 0 and fitting.get(before.key[0], 0.0) >= enough
 
     def _point(self, index: int, numbers: Sequence[Attribute], found: dict[str, float]) -> None:
         """Leave to days counted "since" or "until" only the attributes that count so.
@@ -639,7 +686,8 @@ class AmountReader:
         """Yield what was never done or is not owed: "chưa mua lần nào", "never returned"."""
         reading = self.sentence.reading
         counted = [item for item in self.sentence.catalogue.attributes
-                   if item.type == "number" and item.unit in ("count", "vnd")]  # fmt: skip
+                   if item.type == "number" and (item.unit in ("count", "vnd") or _is_late(item))
+                   ]  # fmt: skip
         for index, (_, first, last) in enumerate(self.sentence.quantities):
             for item in self._never_within(index):
                 yield Condition(first, last, {item.name: 1.0}, {"eq": 1.0}, {"0": 1.0})
@@ -682,12 +730,17 @@ class AmountReader:
             for one, _, last in self.sentence.quantities
         )
 
+    def _alone(self, first: int, last: int) -> list[Feature]:
+        """Return what some words mean without those before them: "chưa mua" is one meaning."""
+        found = features(self.sentence.reading.words[first : last + 1])
+        return [replace(item, first=item.first + first, last=item.last + first) for item in found]
+
     def _told_after(self, attribute: Attribute, high: int) -> tuple[float, int, int]:
         """Return how much of an attribute's name "never" is said about, and between which words."""
         reading = self.sentence.reading
         names = [features(words) for words in (name_words(attribute.name),
                                                words_of(attribute.label))]  # fmt: skip
-        wanted = [[unit for unit in units_of(known) if not unit & _generic()] for known in names]
+        wanted = [[unit for unit in units_of(known) if _counts_for_name(unit)] for known in names]
         stops = rf"[,;:.]|thi|gui|send|va|and|but|ma|should|gets?|message|contact|notify|{CHANNEL}"
         ends = [one for one, _ in reading.find(stops, high + 1, high + 7)]
         end = min([*ends, high + 7]) - 1
@@ -697,7 +750,7 @@ class AmountReader:
                    if item.share > 0.8 and item.names[0][1] >= 4.0]  # fmt: skip
         if any(item.first <= end and high < item.last for item in literal):
             return 0.0, high, high
-        around = reading.inside(high + 1, end)
+        around = [*reading.inside(high + 1, end), *self._alone(high + 1, end)]
         said = {item.name.removeprefix("~") for item in around}
         shares = [sum(bool(unit & said) for unit in told) / len(told) for told in wanted if told]
         told = {name for units in wanted for unit in units for name in unit}
@@ -734,7 +787,7 @@ def may_be_none(attribute: Attribute, reading: Reading) -> bool:
 
     "Chưa đặt lần nào" and "still owing" name no number, and mean that it is 0, or more.
     """
-    late = attribute.unit == "days" and re.search(_LATE, plain_label(attribute)) is not None
+    late = _is_late(attribute)
     if attribute.unit not in ("count", "vnd", "any") and not late:
         return False
     text = reading.text_of(0, len(reading.words) - 1)
@@ -746,18 +799,29 @@ def may_be_none(attribute: Attribute, reading: Reading) -> bool:
     return bool((meanings_of(attribute) - _generic()) & said)
 
 
+def _is_late(attribute: Attribute) -> bool:
+    """Tell whether an attribute counts days of being late, which may be none."""
+    return attribute.unit == "days" and re.search(_LATE, plain_label(attribute)) is not None
+
+
 @cache
 def _generic() -> frozenset[str]:
     """Return the meanings of words that every number is named with."""
     words = words_of(
-        "so , lan , tong , trung binh , ngay , thang , nam , tuan , gia tri , tien , count , num"
+        "so , lan , tong , trung binh , ngay , thang , nam , tuan , gia tri , tien , count , num ,"
+        "trong nam , trong thang , nam nay , thang nay , nam qua , 12 thang qua , da , total"
     )
     return frozenset(item.name for item in features(words))
 
 
+def _counts_for_name(unit: frozenset[str]) -> bool:
+    """Tell whether a word of a name says what is counted, and not over which time."""
+    return not unit & _generic() and not all(re.fullmatch(r"[\d dm]+", name) for name in unit)
+
+
 def _heads(attribute: Attribute) -> list[str]:
     """Return the first words of what an attribute counts: of "số chuyến bay năm qua" "chuyen"."""
-    words = [word.text for word in words_of(attribute.label)]
+    words = [word.text for word in words_of(attribute.label) if not word.typed.startswith("cò")]
     while words and words[0] in ("so", "tong", "luong", "number", "of", "count"):
         words = words[1:]
     return words[:2]

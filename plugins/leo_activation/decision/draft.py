@@ -54,7 +54,8 @@ _POINTS, _NEAR = r"them|those|these|ho|(?:nhom|dam|tui|may nguoi) (?:do|nay|kia|
 # What compares with the amount that was named before: "dưới mức đó", "less than that".
 _OF_AMOUNT = (
     r"(?:duoi|tren|it hon|nhieu hon|thap hon|cao hon|less than|under|below|fewer than|over|above|"
-    r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?(?:do|nay|kia|ay|that|this|it)"
+    r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?(?:do|nay|kia|ay|that|this|it)|"
+    r"if (?:fewer|less|more|lower|higher|younger|older|under|over|above|below|it s (?:less|more))"
 )
 # So much of a template's name is all of it.
 _WHOLE = 0.6
@@ -526,7 +527,7 @@ class Drafter:
             last >= len(reading.words) - 2
             and reading.says(r"cho (?:toi|minh|em|anh|chi)", first, last)
             and any(item.first < first for item in self.conditions)
-            and reading.says(r"thi|:", self._told + 1, first)
+            and reading.says(r"thi|:|la", self._told + 1, first)
         )
 
     def _begins(self) -> int:

@@ -366,7 +366,8 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return Quantity("plain", 1 + (word == "twice"), start, "lan"), index + 1
     if word in _DECADES:
         is_age = index > 0 and tokens[index - 1][0] in _COMPARED
-        return (Quantity("plain", _DECADES[word], start) if is_age else None), index + 1
+        aged = Quantity("plain", _DECADES[word], start, "tuoi") if is_age else None
+        return aged, index + 1
     number, after = _number(tokens, index)
     if number is None:
         return None, index + 1
