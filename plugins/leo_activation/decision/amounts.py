@@ -31,7 +31,8 @@ _TOUCHING = ("tu", "from", "du", "dat", "min")
 # What says that there was none, or (``_ONCE``) that there was one.
 _OPEN = r"(?:open|pending|active|outstanding|unresolved|ongoing|unpaid|live)"
 _ONCE = (
-    r"da tung|tung|con(?= no)|dang(?= no)|co(?= no)|(?:has|have) ever|ever|still(?= ow)|dang co|"
+    r"da tung|tung|con(?= (?:du )?no)|dang(?= no)|co(?= no)|van con|con(?= (?:buoi|luot|phieu|suat)\b)|"
+    r"(?:has|have) ever|ever|still(?= ow)|dang co|"
     rf"(?:there s|there is|there are|has|have|having|with) (?:an?|any|some) {_OPEN}"
 )
 # What "no" stands beside where it is "nợ", a debt.
@@ -41,7 +42,7 @@ _OWED = (
     r"nhom|mua|cuoi|tin"
 )
 _AT_ALL = r"lan nao|bao gio|nao(?: ca| het)?|yet|anything|at all"
-_ONE = rf"(?:da tung|tung|con|dang|co|dang co|ever|has ever|have ever|still|.*\b{_OPEN})$"
+_ONE = rf"(?:da tung|tung|con|van con|dang|co|dang co|ever|has ever|have ever|still|.*\b{_OPEN})$"
 _NEVER = (
     r"chua tung|chua bao gio|chua he|chua co|chua|khong co|khong con|khong(?! qua| duoi| tren)|"
     rf"het|never(?: ever)?|no|without|haven t|hasn t|have not|has not|zero|don t|doesn t|{_ONCE}"
@@ -197,7 +198,7 @@ class AmountReader:
             or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
             or quantity.after == NEXT
-            or self._is_in_template(first, last)
+            or self._is_in_template(index)
             or self._is_period(index)
         )
 
@@ -220,10 +221,13 @@ class AmountReader:
             first - 4 <= item.last <= first for _, item in self.sentence.value_mentions
         )
 
-    def _is_in_template(self, first: int, last: int) -> bool:
+    def _is_in_template(self, index: int) -> bool:
         """Tell whether an amount is one that a template's own words hold: "phiếu 50k"."""
-        value = next(one.value for one, low, _ in self.sentence.quantities if low == first)
+        quantity, first, last = self.sentence.quantities[index]
+        value = quantity.value
         if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
+            return False
+        if self._is_range(index, index + 1) or self._is_followed(index):
             return False
         given = self.sentence.reading.says(_VOUCHERS, first - 1, last + 1)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
@@ -380,6 +384,13 @@ class AmountReader:
             return {"gte": 0.6, "gt": 0.4}
         return {"eq": 0.7, "gte": 0.4}
 
+    def _is_past_age(self, index: int) -> bool:
+        """Tell whether somebody is older than an age: "ngoài 50 tuổi", "past forty"."""
+        quantity, first, last = self.sentence.quantities[index]
+        reading = self.sentence.reading
+        aged = quantity.after == "tuoi" or reading.says("tuoi", last, last + 1)
+        return aged and first > 0 and reading.says(r"ngoai", first - 1, first - 1)
+
     def _is_point(self, index: int) -> bool:
         """Tell whether days reach to or from one event: "arriving in two days", "3 ngày sau khi"."""
         _, first, last = self.sentence.quantities[index]
@@ -408,6 +419,8 @@ class AmountReader:
             return {"lt" if below else "lte": 1.0}
         lowest = max(0, first - 5, self.sentence.quantities[index - 1][2] + 1 if index else 0)
         # The comparison nearest to the amount, and of two at one place the longer.
+        if self._is_past_age(index):
+            return {"gt": 1.0}
         found = {
             (high, -low): name
             for name, words in reversed(_BEFORE)
@@ -415,6 +428,15 @@ class AmountReader:
             if self._belongs(name, low, high, first)
         }
         return {found[max(found)]: 1.0} if found else {}
+
+    def _is_followed(self, index: int) -> bool:
+        """Tell whether a comparison stands right behind an amount: "two or more"."""
+        last = self.sentence.quantities[index][2]
+        return any(
+            low == last + 1
+            for _, words in _AFTER
+            for low, _ in self.sentence.reading.find(words, last + 1, last + 3)
+        )
 
     def _follows(self, index: int, low: int, high: int) -> bool:
         """Tell whether a comparison after an amount is that amount's, not the next one's."""
@@ -454,10 +476,13 @@ class AmountReader:
             opened or between in ("-", "–", "den", "toi", "to")
         )
 
-    def _comparing(self, low: int, first: int) -> list[tuple[int, int]]:
-        """Return the words before an amount that only compare it: "đúng" is no "dùng"."""
-        words = "|".join(words for _, words in _BEFORE)
-        found = self.sentence.reading.find(rf"{words}|{_STILL}", max(low, first - 4), first - 1)
+    def _comparing(self, low: int, first: int, *, is_time: bool) -> list[tuple[int, int]]:
+        """Return the words before an amount that only compare it: "đúng" is no "dùng".
+
+        :param is_time: whether the amount is a time; which way it counts is told otherwise.
+        """
+        words = "|".join([*(words for _, words in _BEFORE), *([_STILL] if is_time else [])])
+        found = self.sentence.reading.find(words, max(low, first - 4), first - 1)
         ends = first - 1
         kept = []
         for start, end in sorted(found, reverse=True):
@@ -512,7 +537,8 @@ class AmountReader:
             item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
         ]
         low, high = self._window(first, last)
-        heads = [*self.sentence.reading.find(_SUBJECT, low, high), *self._comparing(low, first)]
+        heads = [*self.sentence.reading.find(_SUBJECT, low, high)]
+        heads += self._comparing(low, first, is_time=quantity.kind == "duration")
         said = [
             item
             for item in self.sentence.reading.inside(low, high)
@@ -522,6 +548,8 @@ class AmountReader:
         unit = {
             item.name.removeprefix("~") for item in self.sentence.reading.inside(last + 1, last + 2)
         } | self._shared_unit(last)
+        # "Hai con" are children; what is left is "còn".
+        unit.discard("va")
         found = {}
         for item in numbers:
             if amount_of(item, quantity) is None or self._is_of_money(item, quantity, last):
@@ -740,7 +768,7 @@ class AmountReader:
         reading = self.sentence.reading
         names = [features(words) for words in (name_words(attribute.name),
                                                words_of(attribute.label))]  # fmt: skip
-        wanted = [[unit for unit in units_of(known) if _counts_for_name(unit)] for known in names]
+        wanted = [[unit for unit in units_of(known) if not unit & _generic()] for known in names]
         stops = rf"[,;:.]|thi|gui|send|va|and|but|ma|should|gets?|message|contact|notify|{CHANNEL}"
         ends = [one for one, _ in reading.find(stops, high + 1, high + 7)]
         end = min([*ends, high + 7]) - 1
@@ -752,6 +780,8 @@ class AmountReader:
             return 0.0, high, high
         around = [*reading.inside(high + 1, end), *self._alone(high + 1, end)]
         said = {item.name.removeprefix("~") for item in around}
+        if reading.says(rf"{_AT_ALL}|nao|tung|bao gio|ever|never", max(0, high - 1), end):
+            wanted += [[unit for unit in units if _is_counted(unit)] for units in wanted]
         shares = [sum(bool(unit & said) for unit in told) / len(told) for told in wanted if told]
         told = {name for units in wanted for unit in units for name in unit}
         places = [item for item in around if item.name.removeprefix("~") in told]
@@ -808,15 +838,21 @@ def _is_late(attribute: Attribute) -> bool:
 def _generic() -> frozenset[str]:
     """Return the meanings of words that every number is named with."""
     words = words_of(
-        "so , lan , tong , trung binh , ngay , thang , nam , tuan , gia tri , tien , count , num ,"
-        "trong nam , trong thang , nam nay , thang nay , nam qua , 12 thang qua , da , total"
+        "so , lan , tong , trung binh , ngay , thang , nam , tuan , gia tri , tien , count , num"
     )
     return frozenset(item.name for item in features(words))
 
 
-def _counts_for_name(unit: frozenset[str]) -> bool:
+def _is_counted(unit: frozenset[str]) -> bool:
     """Tell whether a word of a name says what is counted, and not over which time."""
-    return not unit & _generic() and not all(re.fullmatch(r"[\d dm]+", name) for name in unit)
+    return not unit & _periods() and not all(re.fullmatch(r"[\d dm]+", name) for name in unit)
+
+
+@cache
+def _periods() -> frozenset[str]:
+    """Return the meanings of words that say over which time something is counted."""
+    words = words_of("trong nam , trong thang , nam nay , thang nay , nam qua , qua , da , total")
+    return frozenset(item.name for item in features(words))
 
 
 def _heads(attribute: Attribute) -> list[str]:
