@@ -397,6 +397,8 @@ class AmountReader:
         reading = self.sentence.reading
         if any(low == last + 1 for low, _ in reading.find(_AFTER_EVENT, last + 1, last + 3)):
             return True
+        if first and reading.says(r"cach (?:day|nay)", max(0, first - 2), first - 1):
+            return not reading.says(_NOT_DONE, self.sentence.clause_start(first), last + 4)
         best = next(iter(self._fitting(index)), "")
         known = self.sentence.catalogue.attribute(best)
         return (
@@ -445,7 +447,8 @@ class AmountReader:
         if len(gap.split()) > 3 or re.search(_APART_FROM, gap):
             return False
         others = self.sentence.quantities[index + 1 : index + 2]
-        leads = reading.says(_LEADING, low, low)
+        # "Under 18 or over 60": what stands right before the next amount is that one's.
+        leads = reading.says(rf"{_LEADING}|or|hoac|and", low, low)
         return not (leads and any(first == high + 1 for _, first, _ in others))
 
     def _belongs(self, name: str, low: int, high: int, first: int) -> bool:
@@ -528,7 +531,22 @@ class AmountReader:
         if self._is_range(index, index + 1):
             other, _, end = self.sentence.quantities[index + 1]
             return replace(quantity, after=other.after), first, end
+        behind = self._counted_at(index)
+        if behind > last + 1 and quantity.kind == "plain":
+            quantity = replace(quantity, after=self.sentence.reading.text_of(behind, behind))
         return quantity, first, last
+
+    def _counted_at(self, index: int) -> int:
+        """Return where an amount says what it counts: "two or more children" after "more"."""
+        last = self.sentence.quantities[index][2]
+        ends = [
+            high for _, words in _AFTER
+            for low, high in self.sentence.reading.find(words, last + 1, last + 3)
+            if low == last + 1
+        ]  # fmt: skip
+        after = max(ends, default=last) + 1
+        words = self.sentence.reading.words[after : after + 1]
+        return after if ends and words and words[0].text.isalpha() else last + 1
 
     def _fitting(self, index: int) -> dict[str, float]:
         """Return the attributes that an amount may belong to, the one that the words name first."""
@@ -545,9 +563,9 @@ class AmountReader:
             if not any(one <= item.first and item.last <= two for one, two in heads)
         ]
         scores = index_of({item.name: item.label for item in numbers}).scores(said)
-        unit = {
-            item.name.removeprefix("~") for item in self.sentence.reading.inside(last + 1, last + 2)
-        } | self._shared_unit(last)
+        at = max(last + 1, self._counted_at(index))
+        unit = {item.name.removeprefix("~") for item in self.sentence.reading.inside(at, at + 1)}
+        unit |= self._shared_unit(last)
         # "Hai con" are children; what is left is "còn".
         unit.discard("va")
         found = {}
@@ -569,8 +587,9 @@ class AmountReader:
             )
         self._point(index, numbers, found)
         self._told_apart(found, low, high)
+        things = {item.name for item in self.sentence.reading.inside(at, at)}
         if quantity.kind == "plain" and any(
-            quantity.after in _heads(item)
+            (quantity.after in _heads(item) or things & meanings_of(item))
             for item in numbers
             if item.name in found and item.unit == "count"
         ):
@@ -665,8 +684,10 @@ class AmountReader:
         plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
         words = self.sentence.reading.words
         ends = last + 1 >= len(words) or self.sentence.reading.says(
-            r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma", last + 1, last + 1
-        )
+            r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma|"
+            r"(?:or|hoac|hay) (?:over|under|above|below|older|younger|tren|duoi|tu)",
+            last + 1, last + 2,
+        )  # fmt: skip
         return plain and ends
 
     def _is_age(self, name: str) -> bool:
@@ -680,7 +701,7 @@ class AmountReader:
     def _is_month(self, name: str) -> bool:
         """Tell whether an attribute is a month of the year, such as the one of a birthday."""
         attribute = self.sentence.catalogue.attribute(name)
-        return attribute is not None and attribute.unit == "month"
+        return attribute is not None and attribute.unit == "month" and not _counts_months(attribute)
 
     def _says_month(self, first: int) -> bool:
         """Tell whether a number is a month: "tháng 11", "November"."""
@@ -754,7 +775,7 @@ class AmountReader:
         return any(
             one.kind == "duration"
             and low - 3 <= last < low
-            and not self.sentence.reading.says(r"[,;.:]|va|and", last, low)
+            and not self.sentence.reading.says(r"[,;.:]|va|and|ma|nhung|but", last, low)
             for one, _, last in self.sentence.quantities
         )
 
@@ -903,7 +924,7 @@ def amount_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     if attribute.unit == "vnd":
         value = _whole(value * _SLANG.get(quantity.after, 1))
         return value if value >= 1_000 or value == 0 else None
-    if attribute.unit == "month":
+    if attribute.unit == "month" and not _counts_months(attribute):
         return value if value in range(1, 13) else None
     if quantity.after == "tuoi" and _counted_in(attribute) == _MONTH:
         return _whole(value * 12)
@@ -916,6 +937,7 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     if attribute.unit == "count" and quantity.after in _COUNTED_DAYS:
         return int(value // _SIZES["days"])
     unit = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
+    unit = _MONTH if _counts_months(attribute) else unit
     if unit and value == 0:
         return None
     if unit in (_MONTH, _YEAR):
@@ -927,6 +949,11 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
         return _whole(value / unit) if value >= unit else None
     size = _SIZES.get(attribute.unit)
     return int(value // size) if size and (value >= size or value == 0) else None
+
+
+def _counts_months(attribute: Attribute) -> bool:
+    """Tell whether an attribute counts months that are left or gone, and is none of the year."""
+    return attribute.unit == "month" and bool(direction_of(attribute))
 
 
 def _counted_in(attribute: Attribute) -> int:

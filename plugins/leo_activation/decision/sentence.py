@@ -68,7 +68,9 @@ _IS_IN = (
 )
 # What stands between days and what happened before them; and what labels of days share.
 _AFTER_EVENT = r"(?:ke )?tu (?:khi|luc|ngay)|sau (?:khi|luc|ngay|buoi|lan)|after|following|since"
-_OF_DAYS = "so , ngay , tu , lan , gan nhat , khi , day , since , last , after , den , toi , nua , con lai"
+_OF_DAYS = (
+    "so , ngay , tu , lan , gan nhat , khi , day , since , last , after , den , toi , nua , con lai"
+)
 _THAT_IS = r"dung|tuc|tuc la|la|khoang|i e|exactly|that is|about|nghia la|ie"
 _BOUNDS = (
     r"or (?:less|more|fewer|longer|sooner|over|under|above|below)|and (?:over|above|below|under)|"
