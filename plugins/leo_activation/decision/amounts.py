@@ -10,8 +10,8 @@ from functools import cache
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.direction import direction_of, direction_said
 from leo_activation.decision.lexicon import (
-    cue,
     Feature,
+    cue,
     cues_document,
     features,
     name_words,
@@ -76,6 +76,7 @@ _AHEAD = (
 # Days after something that happened once, and days ago, are those and no others.
 _AFTER_EVENT = r"sau (?:khi|luc|ngay|buoi|lan|hom)|after|following|ago"
 # "Còn" before an amount says that it is left, and names nothing.
+_RECEIVES = r"nhan(?! (?:hang|phong|xe|may|nha|luong|giao|ban giao)\b)"
 _STILL = r"(?:(?:van|chi|dang|cung) )*con(?: lai)?"
 # Attributes whose scores are no further apart than this may each be meant.
 _CLOSE = 0.2
@@ -392,7 +393,7 @@ class AmountReader:
         return aged and first > 0 and reading.says(r"ngoai", first - 1, first - 1)
 
     def _is_point(self, index: int) -> bool:
-        """Tell whether days reach to or from one event: "arriving in two days", "3 ngày sau khi"."""
+        """Tell whether days reach to or from one event: "in two days", "3 ngày sau khi"."""
         _, first, last = self.sentence.quantities[index]
         reading = self.sentence.reading
         if any(low == last + 1 for low, _ in reading.find(_AFTER_EVENT, last + 1, last + 3)):
@@ -716,7 +717,7 @@ class AmountReader:
         stops = (
             rf"[,;.:()]|thi|con lai(?! {_STILL_LEFT})|roi|hoac|hay|{CHANNEL}"
             r"|cho(?= (?:khach|ai|nhung|nguoi)\b)"
-            r"|(?<!tien )gui|nhan(?! (?:hang|phong|xe|may|nha|luong|giao|ban giao)\b)|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
+            rf"|(?<!tien )gui|{_RECEIVES}|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last

@@ -54,7 +54,8 @@ _POINTS, _NEAR = r"them|those|these|ho|(?:nhom|dam|tui|may nguoi) (?:do|nay|kia|
 # What compares with the amount that was named before: "dưới mức đó", "less than that".
 _OF_AMOUNT = (
     r"(?:duoi|tren|it hon|nhieu hon|thap hon|cao hon|less than|under|below|fewer than|over|above|"
-    r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?(?:do|nay|kia|ay|that|this|it)|"
+    r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?"
+    r"(?:do|nay|kia|ay|that|this|it)|"
     r"if (?:fewer|less|more|lower|higher|younger|older|under|over|above|below|it s (?:less|more))"
 )
 # So much of a template's name is all of it.
