@@ -31,7 +31,8 @@ _TOUCHING = ("tu", "from", "du", "dat", "min")
 # What says that there was none, or (``_ONCE``) that there was one.
 _OPEN = r"(?:open|pending|active|outstanding|unresolved|ongoing|unpaid|live)"
 _ONCE = (
-    r"da tung|tung|con(?= (?:du )?no)|dang(?= no)|co(?= no)|van con|con(?= (?:buoi|luot|phieu|suat)\b)|"
+    r"da tung|tung|con(?= (?:du )?no)|dang(?= no)|co(?= no)|van con|"
+    r"con(?= (?:buoi|luot|phieu|suat)\b)|"
     r"(?:has|have) ever|ever|still(?= ow)|dang co|"
     rf"(?:there s|there is|there are|has|have|having|with) (?:an?|any|some) {_OPEN}"
 )
@@ -75,8 +76,9 @@ _AHEAD = (
 )
 # Days after something that happened once, and days ago, are those and no others.
 _AFTER_EVENT = r"sau (?:khi|luc|ngay|buoi|lan|hom)|after|following|ago"
-# "Còn" before an amount says that it is left, and names nothing.
+# "Nhận" is to get a message, and "nhận hàng" what customers do.
 _RECEIVES = r"nhan(?! (?:hang|phong|xe|may|nha|luong|giao|ban giao)\b)"
+# "Còn" before an amount says that it is left, and names nothing.
 _STILL = r"(?:(?:van|chi|dang|cung) )*con(?: lai)?"
 # Attributes whose scores are no further apart than this may each be meant.
 _CLOSE = 0.2
@@ -449,7 +451,8 @@ class AmountReader:
             return False
         others = self.sentence.quantities[index + 1 : index + 2]
         # "Under 18 or over 60": what stands right before the next amount is that one's.
-        leads = reading.says(rf"{_LEADING}|or|hoac|and", low, low)
+        own = r"(?:or|and) (?:over|under|above|below)|hoac (?:tren|duoi)"
+        leads = reading.says(_LEADING, low, low) or reading.says(own, low, high)
         return not (leads and any(first == high + 1 for _, first, _ in others))
 
     def _belongs(self, name: str, low: int, high: int, first: int) -> bool:
@@ -717,7 +720,8 @@ class AmountReader:
         stops = (
             rf"[,;.:()]|thi|con lai(?! {_STILL_LEFT})|roi|hoac|hay|{CHANNEL}"
             r"|cho(?= (?:khach|ai|nhung|nguoi)\b)"
-            rf"|(?<!tien )gui|{_RECEIVES}|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
+            rf"|(?<!tien )gui|{_RECEIVES}|send|then|to|gets?|receives?|should|who|whose"
+            r"|except|unless|but|tru|nhung"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last
