@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.direction import direction_of, direction_said
 from leo_activation.decision.lexicon import (
+    Feature,
     cue,
     cues_document,
     features,
@@ -29,7 +31,9 @@ _TOUCHING = ("tu", "from", "du", "dat", "min")
 # What says that there was none, or (``_ONCE``) that there was one.
 _OPEN = r"(?:open|pending|active|outstanding|unresolved|ongoing|unpaid|live)"
 _ONCE = (
-    r"da tung|tung|con(?= no)|dang(?= no)|co(?= no)|(?:has|have) ever|ever|still(?= ow)|dang co|"
+    r"da tung|tung|con(?= (?:du )?no)|dang(?= no)|co(?= no)|van con|"
+    r"con(?= (?:buoi|luot|phieu|suat)\b)|"
+    r"(?:has|have) ever|ever|still(?= ow)|dang co|"
     rf"(?:there s|there is|there are|has|have|having|with) (?:an?|any|some) {_OPEN}"
 )
 # What "no" stands beside where it is "nợ", a debt.
@@ -39,7 +43,7 @@ _OWED = (
     r"nhom|mua|cuoi|tin"
 )
 _AT_ALL = r"lan nao|bao gio|nao(?: ca| het)?|yet|anything|at all"
-_ONE = rf"(?:da tung|tung|con|dang|co|dang co|ever|has ever|have ever|still|.*\b{_OPEN})$"
+_ONE = rf"(?:da tung|tung|con|van con|dang|co|dang co|ever|has ever|have ever|still|.*\b{_OPEN})$"
 _NEVER = (
     r"chua tung|chua bao gio|chua he|chua co|chua|khong co|khong con|khong(?! qua| duoi| tren)|"
     rf"het|never(?: ever)?|no|without|haven t|hasn t|have not|has not|zero|don t|doesn t|{_ONCE}"
@@ -70,10 +74,20 @@ _AHEAD = (
     r"s? ?time|of \w+ \w+ left|of \w+ remaining|"
     r"nua|truoc(?: khi| ngay| luc| han| chuyen| buoi| gio)?|out from"
 )
+# Days after something that happened once, and days ago, are those and no others.
+_AFTER_EVENT = r"sau (?:khi|luc|ngay|buoi|lan|hom)|after|following|ago"
+# "Nhận" is to get a message, and "nhận hàng" what customers do.
+_RECEIVES = r"nhan(?! (?:hang|phong|xe|may|nha|luong|giao|ban giao)\b)"
+# "Còn" before an amount says that it is left, and names nothing.
+_STILL = r"(?:(?:van|chi|dang|cung) )*con(?: lai)?"
+# Attributes whose scores are no further apart than this may each be meant.
+_CLOSE = 0.2
 # From here on the words around an amount name its attribute.
 _NAMED = 0.3
 # The share of the best attribute's score that the one before needs to be meant again.
 _NEARLY = 0.6
+# So little apart two attributes fit an amount alike.
+_SAME = 0.05
 # Who has the amount: that is no word of what is counted.
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
@@ -160,8 +174,11 @@ class AmountReader:
                 continue
             fitting: Mapping[str, float] = self._fitting(index)
             said = max(fitting.values(), default=0.0)
-            again = before is not None and before[1].value == quantity.value
-            again = again or (before is not None and self._goes_on(index, before[0], fitting))
+            again = before is not None and (
+                before[1].value == quantity.value
+                or self._is_range(index - 1, index)
+                or self._goes_on(index, before[0], fitting)
+            )
             if before is not None and (said < _NAMED or again):
                 fitting = self._inherited(index, *before) or fitting
             operators = self._compared(index, is_said=said > 0)
@@ -184,7 +201,7 @@ class AmountReader:
             or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
             or quantity.after == NEXT
-            or self._is_in_template(first, last)
+            or self._is_in_template(index)
             or self._is_period(index)
         )
 
@@ -207,10 +224,13 @@ class AmountReader:
             first - 4 <= item.last <= first for _, item in self.sentence.value_mentions
         )
 
-    def _is_in_template(self, first: int, last: int) -> bool:
+    def _is_in_template(self, index: int) -> bool:
         """Tell whether an amount is one that a template's own words hold: "phiếu 50k"."""
-        value = next(one.value for one, low, _ in self.sentence.quantities if low == first)
+        quantity, first, last = self.sentence.quantities[index]
+        value = quantity.value
         if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
+            return False
+        if self._is_range(index, index + 1) or self._is_followed(index):
             return False
         given = self.sentence.reading.says(_VOUCHERS, first - 1, last + 1)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
@@ -361,9 +381,34 @@ class AmountReader:
         ahead = ahead or any(
             low == last + 1 for low, _ in self.sentence.reading.find(_AHEAD, last + 1, last + 3)
         )
-        if quantity.kind == "duration" and not ahead:
+        if quantity.value == 0:
+            return {"eq": 1.0}
+        if quantity.kind == "duration" and not (ahead or self._is_point(index)):
             return {"gte": 0.6, "gt": 0.4}
         return {"eq": 0.7, "gte": 0.4}
+
+    def _is_past_age(self, index: int) -> bool:
+        """Tell whether somebody is older than an age: "ngoài 50 tuổi", "past forty"."""
+        quantity, first, last = self.sentence.quantities[index]
+        reading = self.sentence.reading
+        aged = quantity.after == "tuoi" or reading.says("tuoi", last, last + 1)
+        return aged and first > 0 and reading.says(r"ngoai", first - 1, first - 1)
+
+    def _is_point(self, index: int) -> bool:
+        """Tell whether days reach to or from one event: "in two days", "3 ngày sau khi"."""
+        _, first, last = self.sentence.quantities[index]
+        reading = self.sentence.reading
+        if any(low == last + 1 for low, _ in reading.find(_AFTER_EVENT, last + 1, last + 3)):
+            return True
+        if first and reading.says(r"cach (?:day|nay)", max(0, first - 2), first - 1):
+            return not reading.says(_NOT_DONE, self.sentence.clause_start(first), last + 4)
+        best = next(iter(self._fitting(index)), "")
+        known = self.sentence.catalogue.attribute(best)
+        return (
+            known is not None
+            and direction_of(known) == "until"
+            and direction_said(reading, first, last) != "since"
+        )
 
     def _operators(self, index: int) -> dict[str, float]:
         """Return the comparison that stands next to an amount."""
@@ -379,6 +424,8 @@ class AmountReader:
             return {"lt" if below else "lte": 1.0}
         lowest = max(0, first - 5, self.sentence.quantities[index - 1][2] + 1 if index else 0)
         # The comparison nearest to the amount, and of two at one place the longer.
+        if self._is_past_age(index):
+            return {"gt": 1.0}
         found = {
             (high, -low): name
             for name, words in reversed(_BEFORE)
@@ -387,6 +434,15 @@ class AmountReader:
         }
         return {found[max(found)]: 1.0} if found else {}
 
+    def _is_followed(self, index: int) -> bool:
+        """Tell whether a comparison stands right behind an amount: "two or more"."""
+        last = self.sentence.quantities[index][2]
+        return any(
+            low == last + 1
+            for _, words in _AFTER
+            for low, _ in self.sentence.reading.find(words, last + 1, last + 3)
+        )
+
     def _follows(self, index: int, low: int, high: int) -> bool:
         """Tell whether a comparison after an amount is that amount's, not the next one's."""
         reading, last = self.sentence.reading, self.sentence.quantities[index][2]
@@ -394,7 +450,9 @@ class AmountReader:
         if len(gap.split()) > 3 or re.search(_APART_FROM, gap):
             return False
         others = self.sentence.quantities[index + 1 : index + 2]
-        leads = reading.says(_LEADING, low, low)
+        # "Under 18 or over 60": what stands right before the next amount is that one's.
+        own = r"(?:or|and) (?:over|under|above|below)|hoac (?:tren|duoi)"
+        leads = reading.says(_LEADING, low, low) or reading.says(own, low, high)
         return not (leads and any(first == high + 1 for _, first, _ in others))
 
     def _belongs(self, name: str, low: int, high: int, first: int) -> bool:
@@ -425,23 +483,95 @@ class AmountReader:
             opened or between in ("-", "–", "den", "toi", "to")
         )
 
+    def _comparing(self, low: int, first: int, *, is_time: bool) -> list[tuple[int, int]]:
+        """Return the words before an amount that only compare it: "đúng" is no "dùng".
+
+        :param is_time: whether the amount is a time; which way it counts is told otherwise.
+        """
+        words = "|".join([*(words for _, words in _BEFORE), *([_STILL] if is_time else [])])
+        found = self.sentence.reading.find(words, max(low, first - 4), first - 1)
+        ends = first - 1
+        kept = []
+        for start, end in sorted(found, reverse=True):
+            if end >= ends - 1:
+                kept.append((start, end))
+                ends = min(ends, start - 1)
+        return kept
+
+    def _told_apart(self, scores: dict[str, float], low: int, high: int) -> None:
+        """Let the whole sentence choose where the words around an amount fit several attributes.
+
+        "Điểm trên 1000 mà hạn còn 7 ngày" is about the points that expire, and no other days.
+
+        :param scores: of attributes; changed here.
+        """
+        best = max(scores.values(), default=0.0)
+        close = [name for name, score in scores.items() if 0 < score >= best - _CLOSE]
+        known = {name: item for name in close
+                 if (item := self.sentence.catalogue.attribute(name)) is not None}  # fmt: skip
+        if len(known) < 2 or len({item.unit for item in known.values()}) > 1:
+            return
+        reading = self.sentence.reading
+        here = {item.name for item in reading.inside(low, high)}
+        said = {item.name for item in reading.inside(0, len(reading.words) - 1)}
+        own = {name: meanings_of(item) - _generic() for name, item in known.items()}
+        for name, told in own.items():
+            others = set().union(*(own[other] for other in own if other != name))
+            if here & (told - others):
+                return
+        for name, told in own.items():
+            others = set().union(*(own[other] for other in own if other != name))
+            if said & (told - others):
+                scores[name] += _CLOSE
+
+    def _whole_range(self, index: int) -> tuple[Quantity, int, int]:
+        """Return an amount with the words of the range that it may be an end of.
+
+        What stands before "60 đến 120 ngày", and behind it, is said of both its ends.
+        """
+        quantity, first, last = self.sentence.quantities[index]
+        if index and self._is_range(index - 1, index):
+            return quantity, self.sentence.quantities[index - 1][1], last
+        if self._is_range(index, index + 1):
+            other, _, end = self.sentence.quantities[index + 1]
+            return replace(quantity, after=other.after), first, end
+        behind = self._counted_at(index)
+        if behind > last + 1 and quantity.kind == "plain":
+            quantity = replace(quantity, after=self.sentence.reading.text_of(behind, behind))
+        return quantity, first, last
+
+    def _counted_at(self, index: int) -> int:
+        """Return where an amount says what it counts: "two or more children" after "more"."""
+        last = self.sentence.quantities[index][2]
+        ends = [
+            high for _, words in _AFTER
+            for low, high in self.sentence.reading.find(words, last + 1, last + 3)
+            if low == last + 1
+        ]  # fmt: skip
+        after = max(ends, default=last) + 1
+        words = self.sentence.reading.words[after : after + 1]
+        return after if ends and words and words[0].text.isalpha() else last + 1
+
     def _fitting(self, index: int) -> dict[str, float]:
         """Return the attributes that an amount may belong to, the one that the words name first."""
-        quantity, first, last = self.sentence.quantities[index]
+        quantity, first, last = self._whole_range(index)
         numbers = [
             item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
         ]
         low, high = self._window(first, last)
-        heads = [place for place in self.sentence.reading.find(_SUBJECT, low, high)]
+        heads = [*self.sentence.reading.find(_SUBJECT, low, high)]
+        heads += self._comparing(low, first, is_time=quantity.kind == "duration")
         said = [
             item
             for item in self.sentence.reading.inside(low, high)
             if not any(one <= item.first and item.last <= two for one, two in heads)
         ]
         scores = index_of({item.name: item.label for item in numbers}).scores(said)
-        unit = {
-            item.name.removeprefix("~") for item in self.sentence.reading.inside(last + 1, last + 2)
-        } | self._shared_unit(last)
+        at = max(last + 1, self._counted_at(index))
+        unit = {item.name.removeprefix("~") for item in self.sentence.reading.inside(at, at + 1)}
+        unit |= self._shared_unit(last)
+        # "Hai con" are children; what is left is "còn".
+        unit.discard("va")
         found = {}
         for item in numbers:
             if amount_of(item, quantity) is None or self._is_of_money(item, quantity, last):
@@ -460,8 +590,10 @@ class AmountReader:
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         self._point(index, numbers, found)
+        self._told_apart(found, low, high)
+        things = {item.name for item in self.sentence.reading.inside(at, at)}
         if quantity.kind == "plain" and any(
-            quantity.after in _heads(item)
+            (quantity.after in _heads(item) or things & meanings_of(item))
             for item in numbers
             if item.name in found and item.unit == "count"
         ):
@@ -469,7 +601,7 @@ class AmountReader:
             days = {item.name for item in numbers if item.unit == "days"}
             found = {name: score for name, score in found.items() if name not in days}
         named = {name: score for name, score in found.items() if score > 0}
-        if not named and self._is_bare(quantity, last):
+        if not named and (self._is_bare(quantity, last) or quantity.after == "tuoi"):
             named = {name: 0.1 for name in found if self._is_age(name)}
         months = [name for name in found if self._is_month(name)]
         if months and self._says_month(first):
@@ -486,19 +618,20 @@ class AmountReader:
 
     def _goes_on(self, index: int, before: Condition, fitting: Mapping[str, float]) -> bool:
         """Tell whether days are of the attribute before: "trễ trên 10 nhưng chưa quá 30 ngày"."""
-        quantity, first, last = self.sentence.quantities[index]
-        if quantity.kind != "duration" or direction_said(self.sentence.reading, first, last):
+        quantity, first, last = self._whole_range(index)
+        if quantity.kind == "money" or direction_said(self.sentence.reading, first, last):
             return False
         one_clause = not self.sentence.reading.says(r"[,;.:]|thi", before.last, first)
         best = max(fitting.values(), default=0.0)
-        return one_clause and fitting.get(before.key[0], 0.0) >= _NEARLY * best > 0
+        enough = _NEARLY * best if one_clause else best - _SAME
+        return best > 0 and fitting.get(before.key[0], 0.0) >= enough
 
     def _point(self, index: int, numbers: Sequence[Attribute], found: dict[str, float]) -> None:
         """Leave to days counted "since" or "until" only the attributes that count so.
 
         :param found: scores of attributes; changed here.
         """
-        quantity, first, last = self.sentence.quantities[index]
+        quantity, first, last = self._whole_range(index)
         if quantity.kind != "duration":
             return
         said = direction_said(self.sentence.reading, first, last)
@@ -513,7 +646,7 @@ class AmountReader:
 
     def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
-        if quantity.kind == "duration" and item.unit == "any":
+        if quantity.kind == "duration" and item.unit in ("any", "count"):
             said = self.sentence.reading.text_of(last, last)
             minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
             return minutes == [_counted_in(item)]
@@ -555,8 +688,10 @@ class AmountReader:
         plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
         words = self.sentence.reading.words
         ends = last + 1 >= len(words) or self.sentence.reading.says(
-            r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma", last + 1, last + 1
-        )
+            r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma|"
+            r"(?:or|hoac|hay) (?:over|under|above|below|older|younger|tren|duoi|tu)",
+            last + 1, last + 2,
+        )  # fmt: skip
         return plain and ends
 
     def _is_age(self, name: str) -> bool:
@@ -570,7 +705,7 @@ class AmountReader:
     def _is_month(self, name: str) -> bool:
         """Tell whether an attribute is a month of the year, such as the one of a birthday."""
         attribute = self.sentence.catalogue.attribute(name)
-        return attribute is not None and attribute.unit == "month"
+        return attribute is not None and attribute.unit == "month" and not _counts_months(attribute)
 
     def _says_month(self, first: int) -> bool:
         """Tell whether a number is a month: "tháng 11", "November"."""
@@ -585,7 +720,8 @@ class AmountReader:
         stops = (
             rf"[,;.:()]|thi|con lai(?! {_STILL_LEFT})|roi|hoac|hay|{CHANNEL}"
             r"|cho(?= (?:khach|ai|nhung|nguoi)\b)"
-            r"|gui|nhan|send|then|to|gets?|receives?|should|who|whose|except|unless|but|tru|nhung"
+            rf"|(?<!tien )gui|{_RECEIVES}|send|then|to|gets?|receives?|should|who|whose"
+            r"|except|unless|but|tru|nhung"
         )
         others = [
             (one, two) for _, one, two in self.sentence.quantities if two < first or one > last
@@ -604,7 +740,8 @@ class AmountReader:
         """Yield what was never done or is not owed: "chưa mua lần nào", "never returned"."""
         reading = self.sentence.reading
         counted = [item for item in self.sentence.catalogue.attributes
-                   if item.type == "number" and item.unit in ("count", "vnd")]  # fmt: skip
+                   if item.type == "number" and (item.unit in ("count", "vnd") or _is_late(item))
+                   ]  # fmt: skip
         for index, (_, first, last) in enumerate(self.sentence.quantities):
             for item in self._never_within(index):
                 yield Condition(first, last, {item.name: 1.0}, {"eq": 1.0}, {"0": 1.0})
@@ -643,9 +780,14 @@ class AmountReader:
         return any(
             one.kind == "duration"
             and low - 3 <= last < low
-            and not self.sentence.reading.says(r"[,;.:]|va|and", last, low)
+            and not self.sentence.reading.says(r"[,;.:]|va|and|ma|nhung|but", last, low)
             for one, _, last in self.sentence.quantities
         )
+
+    def _alone(self, first: int, last: int) -> list[Feature]:
+        """Return what some words mean without those before them: "chưa mua" is one meaning."""
+        found = features(self.sentence.reading.words[first : last + 1])
+        return [replace(item, first=item.first + first, last=item.last + first) for item in found]
 
     def _told_after(self, attribute: Attribute, high: int) -> tuple[float, int, int]:
         """Return how much of an attribute's name "never" is said about, and between which words."""
@@ -662,8 +804,10 @@ class AmountReader:
                    if item.share > 0.8 and item.names[0][1] >= 4.0]  # fmt: skip
         if any(item.first <= end and high < item.last for item in literal):
             return 0.0, high, high
-        around = reading.inside(high + 1, end)
+        around = [*reading.inside(high + 1, end), *self._alone(high + 1, end)]
         said = {item.name.removeprefix("~") for item in around}
+        if reading.says(rf"{_AT_ALL}|nao|tung|bao gio|ever|never", max(0, high - 1), end):
+            wanted += [[unit for unit in units if _is_counted(unit)] for units in wanted]
         shares = [sum(bool(unit & said) for unit in told) / len(told) for told in wanted if told]
         told = {name for units in wanted for unit in units for name in unit}
         places = [item for item in around if item.name.removeprefix("~") in told]
@@ -699,7 +843,7 @@ def may_be_none(attribute: Attribute, reading: Reading) -> bool:
 
     "Chưa đặt lần nào" and "still owing" name no number, and mean that it is 0, or more.
     """
-    late = attribute.unit == "days" and re.search(_LATE, plain_label(attribute)) is not None
+    late = _is_late(attribute)
     if attribute.unit not in ("count", "vnd", "any") and not late:
         return False
     text = reading.text_of(0, len(reading.words) - 1)
@@ -711,6 +855,11 @@ def may_be_none(attribute: Attribute, reading: Reading) -> bool:
     return bool((meanings_of(attribute) - _generic()) & said)
 
 
+def _is_late(attribute: Attribute) -> bool:
+    """Tell whether an attribute counts days of being late, which may be none."""
+    return attribute.unit == "days" and re.search(_LATE, plain_label(attribute)) is not None
+
+
 @cache
 def _generic() -> frozenset[str]:
     """Return the meanings of words that every number is named with."""
@@ -720,9 +869,21 @@ def _generic() -> frozenset[str]:
     return frozenset(item.name for item in features(words))
 
 
+def _is_counted(unit: frozenset[str]) -> bool:
+    """Tell whether a word of a name says what is counted, and not over which time."""
+    return not unit & _periods() and not all(re.fullmatch(r"[\d dm]+", name) for name in unit)
+
+
+@cache
+def _periods() -> frozenset[str]:
+    """Return the meanings of words that say over which time something is counted."""
+    words = words_of("trong nam , trong thang , nam nay , thang nay , nam qua , qua , da , total")
+    return frozenset(item.name for item in features(words))
+
+
 def _heads(attribute: Attribute) -> list[str]:
     """Return the first words of what an attribute counts: of "số chuyến bay năm qua" "chuyen"."""
-    words = [word.text for word in words_of(attribute.label)]
+    words = [word.text for word in words_of(attribute.label) if not word.typed.startswith("cò")]
     while words and words[0] in ("so", "tong", "luong", "number", "of", "count"):
         words = words[1:]
     return words[:2]
@@ -768,7 +929,7 @@ def amount_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     if attribute.unit == "vnd":
         value = _whole(value * _SLANG.get(quantity.after, 1))
         return value if value >= 1_000 or value == 0 else None
-    if attribute.unit == "month":
+    if attribute.unit == "month" and not _counts_months(attribute):
         return value if value in range(1, 13) else None
     if quantity.after == "tuoi" and _counted_in(attribute) == _MONTH:
         return _whole(value * 12)
@@ -781,6 +942,7 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     if attribute.unit == "count" and quantity.after in _COUNTED_DAYS:
         return int(value // _SIZES["days"])
     unit = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
+    unit = _MONTH if _counts_months(attribute) else unit
     if unit and value == 0:
         return None
     if unit in (_MONTH, _YEAR):
@@ -794,6 +956,11 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     return int(value // size) if size and (value >= size or value == 0) else None
 
 
+def _counts_months(attribute: Attribute) -> bool:
+    """Tell whether an attribute counts months that are left or gone, and is none of the year."""
+    return attribute.unit == "month" and bool(direction_of(attribute))
+
+
 def _counted_in(attribute: Attribute) -> int:
     """Return the minutes of the unit of time that an attribute counts; 0 when it counts none."""
     for text in (attribute.label, " ".join(word.text for word in name_words(attribute.name))):
@@ -803,7 +970,7 @@ def _counted_in(attribute: Attribute) -> int:
             for words, minutes in _UNITS
             if (
                 match := re.search(
-                    rf"{_NOT_WITHIN}\b(?:{words})\b(?! (?:qua|nay|truoc|vua))", plain
+                    rf"{_NOT_WITHIN}(?<!\d )\b(?:{words})\b(?! (?:qua|nay|truoc|vua))", plain
                 )
             )
         ]

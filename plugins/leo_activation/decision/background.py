@@ -129,5 +129,5 @@ def _restricts(item: Condition, *, lapsed: bool) -> bool:
 
     :param lapsed: whether something was not done for a time: "14 ngày chưa đăng nhập".
     """
-    said = (lapsed or len(item.operators) == 1) and "eq" not in item.operators
+    said = len(item.operators) == 1 or (lapsed and "eq" not in item.operators)
     return said or item.key[1] == "0" or not item.key[1].replace(".", "").isdecimal()

@@ -13,6 +13,7 @@ from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.facts import FactReader
 from leo_activation.decision.lexicon import cue, cues_document, features, name_words, words_of
 from leo_activation.decision.open_names import OpenReader
+from leo_activation.decision.owing import OwingReader
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.quantities import fold
 from leo_activation.decision.reading import Mention
@@ -129,6 +130,7 @@ class ConditionReader:
         found = [item for item in found if not self._is_counted(item, found)]
         found += FactReader(self.sentence).conditions(found)
         found += OpenReader(self.sentence).conditions(found)
+        found += OwingReader(self.sentence).conditions(found)
         blanks = BlankReader(self.sentence).conditions()
         found = [*without_blanks(found, blanks), *blanks]
         found += self._known(found)

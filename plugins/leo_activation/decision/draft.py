@@ -57,7 +57,9 @@ _POINTS, _NEAR = r"them|those|these|ho|(?:nhom|dam|tui|may nguoi) (?:do|nay|kia|
 # What compares with the amount that was named before: "dưới mức đó", "less than that".
 _OF_AMOUNT = (
     r"(?:duoi|tren|it hon|nhieu hon|thap hon|cao hon|less than|under|below|fewer than|over|above|"
-    r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?(?:do|nay|kia|ay|that|this|it)"
+    r"more than|chua toi|chua den|chua du) (?:muc |moc |so |nguong )?"
+    r"(?:do|nay|kia|ay|that|this|it)|"
+    r"if (?:fewer|less|more|lower|higher|younger|older|under|over|above|below|it s (?:less|more))"
 )
 # What gives the reason why somebody gets nothing: "đừng gửi kẻo họ hỏi chiết khấu".
 _REASONS = r"keo|vi(?! tri)|boi vi|boi|tai vi|because|since|as they|or they|lest"
@@ -71,7 +73,8 @@ _WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
 _REFUSED, _FORBIDDEN = 8.0, 4.0
 _PERSON = re.compile(
-    r"\b(?:anh|chị|ông|bà|thầy|cô|bác|Mr|Mrs|Ms|Dr|Anh|Chị|chi|ong|ba|thay|co|bac) [A-ZĐ][^\W\d_]+"
+    r"\b(?:anh|chị|ông|bà|thầy|cô|bác|Mr|Mrs|Ms|Dr|Anh|Chị|chi|ong|ba|thay|co|bac) "
+    r"(?![A-ZĐ]+\b)[A-ZĐ][^\W\d_]+"
     r"(?! (?:tuổi|tuoi))"
 )
 
@@ -155,7 +158,7 @@ class Drafter:
         if branch.is_silent:
             return [branch]
         for one, other in pairwise(branch.conditions):
-            if one.key[0] == other.key[0]:
+            if one.key[0] == other.key[0] and not self._is_outside(one, other):
                 continue
             between = self.sentence.reading.text_of(one.last + 1, other.first - 1)
             if len(between.split()) > _BETWEEN or not _EITHER.search(between):
@@ -164,6 +167,14 @@ class Drafter:
                 others = [item for item in branch.conditions if item not in (one, other)]
                 return [replace(branch, conditions=[*others, item]) for item in (one, other)]
         return [branch]
+
+    def _is_outside(self, one: Condition, other: Condition) -> bool:
+        """Tell whether no number is both of what is asked: "under 18 or over 60"."""
+        ways = [next(iter(item.operators), "")[:2] for item in (one, other)]
+        if not self._is_number(one) or sorted(ways) != ["gt", "lt"]:
+            return False
+        below, above = (one, other) if ways[0] == "lt" else (other, one)
+        return float(below.key[1]) <= float(above.key[1])
 
     def _with_shared(self, branches: list[Branch]) -> list[Branch]:
         """Give each branch the group that is named once for all: "VIPs: over 2 … , below …".
@@ -592,7 +603,7 @@ class Drafter:
         return any(
             not any(item.first <= last and first < item.first + 1 for item in self.conditions)
             for first, last in reading.find(_OTHERS, self._told + 1)
-            if not self._is_favour(first, last)
+            if not self._is_favour(first, last) and reading.words[last].typed != "mẹ"
         )
 
     def _is_favour(self, first: int, last: int) -> bool:

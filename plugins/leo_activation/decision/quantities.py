@@ -98,6 +98,11 @@ _ONCE_AFTER = frozenset("exactly only just least most than bought ordered visite
                         "at precisely".split())  # fmt: skip
 # After these a number word without a unit is one: "with ten or more".
 _ENDS = frozenset(", ; : . ! ? ( ) thi tro va hoac hay ma nhung dong d đ vnd".split()) | {""}
+# Near these "1m7" is no money.
+_TALL = frozenset("cao tall height taller shorter".split())
+# Between these "zero" is a number, though nothing is counted.
+_IS_ZERO = frozenset("at is are to equals exactly stands being".split())
+_ZERO_ENDS = _ENDS | frozenset("and or should get gets who on in right now".split())
 _BOUNDS = frozenset(
     [("tro", "len"), ("tro", "xuong"), ("do", "len"), ("do", "xuong"), ("hoac", "hon")]
     + [("or", word) for word in "more fewer less older younger above over higher longer".split()]
@@ -366,12 +371,23 @@ def _read(tokens: list[tuple[str, int]], index: int) -> tuple[Quantity | None, i
         return Quantity("plain", 1 + (word == "twice"), start, "lan"), index + 1
     if word in _DECADES:
         is_age = index > 0 and tokens[index - 1][0] in _COMPARED
-        return (Quantity("plain", _DECADES[word], start) if is_age else None), index + 1
+        aged = Quantity("plain", _DECADES[word], start, "tuoi") if is_age else None
+        return aged, index + 1
+    if _is_nothing(tokens, index):
+        return Quantity("plain", 0, start), index + 1
     number, after = _number(tokens, index)
     if number is None:
         return None, index + 1
     number, after = _with_half(tokens, after, number)
     return _measured(tokens, index, number, after)
+
+
+def _is_nothing(tokens: list[tuple[str, int]], index: int) -> bool:
+    """Tell whether a word is the number 0: "bằng không", "whose balance is zero"."""
+    word, before = tokens[index][0], tokens[index - 1][0] if index else ""
+    if word == "khong":
+        return before == "bang" and _unit(tokens, index + 1) in {*_ENDS, "dong", "vnd"}
+    return word == "zero" and before in _IS_ZERO and _unit(tokens, index + 1) in _ZERO_ENDS
 
 
 def _measured(
@@ -385,6 +401,9 @@ def _measured(
     spelled = not word[0].isdecimal()
     if unit == "m" and _unit(tokens, after + 1) in {"2", "3"}:
         return Quantity("plain", number, start, f"m{tokens[after + 1][0]}"), after + 2
+    if unit == "m" and any(_unit(tokens, at) in _TALL for at in range(max(0, index - 4), index)):
+        # "Cao trên 1m7" is a height.
+        return None, after + 2
     if unit in _MULTIPLIERS and _is_scale(tokens, index, after):
         return _money(tokens, after, number, start)
     if _is_time(tokens, index, after):

@@ -68,6 +68,11 @@ _IS_IN = (
     r"leaving|ends?|returns?|happen\w*|takes? place|flying|travell?ing|checking in|moving) in"
     r"(?: (?:exactly|just|only|about|at most|under|less than))?$"
 )
+# What stands between days and what happened before them; and what labels of days share.
+_AFTER_EVENT = r"(?:ke )?tu (?:khi|luc|ngay)|sau (?:khi|luc|ngay|buoi|lan)|after|following|since"
+_OF_DAYS = (
+    "so , ngay , tu , lan , gan nhat , khi , day , since , last , after , den , toi , nua , con lai"
+)
 _THAT_IS = r"dung|tuc|tuc la|la|khoang|i e|exactly|that is|about|nghia la|ie"
 _BOUNDS = (
     r"or (?:less|more|fewer|longer|sooner|over|under|above|below)|and (?:over|above|below|under)|"
@@ -284,13 +289,13 @@ class Sentence:
         word = self.reading.text_of(*near[-1]) if near else ""
         if word == "in" and not follows and self._is_counted_over(quantity):
             return None
-        compared = self.reading.says(_COMPARES, max(0, first - 2), first - 1)
         since = [
             high + 1
             for _, high in self.reading.find(
                 rf"{_ELSE}|[,;:]|thi|{CHANNEL}", max(0, first - 6), first - 1
             )
         ]
+        compared = self.reading.says(_COMPARES, max(0, first - 2, *since), first - 1)
         past = self.reading.says(_PAST, max(0, first - 5, *since), first - 1)
         weak = (
             word in ("in", "de", "them", "roi", "then", "cach", "another", "tre", "after", "sau")
@@ -331,14 +336,32 @@ class Sentence:
         """
         before = self.reading.text_of(max(0, first - 5), first - 1)
         after = self.reading.text_of(last + 1, last + 4)
+        if re.match(r"(?:chua|khong|ko) \w", after) and re.search(r"\b(?:nghi|vang|tre)$", before):
+            return True
         if re.match(_GONE_BY, after) and not re.search(rf"\b(?:{_HOLDS}|cho)$", before):
             return True
         if re.match(r"nua\b", after) and re.search(_BOUNDED_BEFORE, before):
             return True
         if re.search(_IS_IN, before):
             return True
+        if self._is_after_event(last):
+            return True
         opened = re.search(r"\b(?:between|giua|from|tu) \w+ (?:and|to|den|toi|va|-|–)$", before)
         return opened is not None
+
+    def _is_after_event(self, last: int) -> bool:
+        """Tell whether a time is since what an attribute counts from: "one day after the stay"."""
+        led = self.reading.find(_AFTER_EVENT, last + 1, last + 3)
+        if not led or led[0][0] != last + 1:
+            return False
+        ends = [low for low, _ in self.reading.find(r"[,;.:]|thi", led[0][1] + 1, last + 8)]
+        end = min([*ends, last + 6]) - 1
+        said = {item.name for item in features(self.reading.words[led[0][1] + 1 : end + 1])}
+        plain = {item.name for item in features(words_of(_OF_DAYS))}
+        return any(
+            item.type == "number" and item.unit == "days" and said & (meanings_of(item) - plain)
+            for item in self.catalogue.attributes
+        )
 
     def _is_counted_over(self, quantity: Quantity) -> bool:
         """Tell whether an attribute counts over just that time: "20 trades in 30 days"."""

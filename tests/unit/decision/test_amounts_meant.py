@@ -1,0 +1,52 @@
+"""Which number is meant: days since or until, both ends of a range, debts without an amount."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leo_activation.decision.catalogue import parse_catalogue
+from leo_activation.decision.draft import Drafter
+from leo_activation.decision.parts import Condition
+from leo_activation.decision.toolset import ToolSpec
+
+LIBRARY = ToolSpec(
+    parse_catalogue(
+        {
+            "templates": [
+                {"template_id": "news", "channels": ["email", "zalo"], "label": "Tin sách mới"},
+            ],
+            "attributes": [
+                {"name": "card_left", "type": "number", "unit": "days",
+                 "label": "Số ngày trước khi thẻ hết hạn"},
+                {"name": "away", "type": "number", "unit": "days",
+                 "label": "Số ngày kể từ lần mượn gần nhất"},
+                {"name": "loans_12m", "type": "number", "unit": "count",
+                 "label": "Số lượt mượn trong 12 tháng"},
+                {"name": "fee", "type": "number", "unit": "vnd", "label": "Phí phạt còn nợ"},
+                {"name": "age", "type": "number", "unit": "years", "label": "Tuổi"},
+            ],
+        }
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sentence", "conditions"),
+    [
+        ("Ai từ 60 đến 90 ngày chưa mượn thì Zalo tin sách mới",
+         [("away", "gte", "60"), ("away", "lte", "90")]),
+        ("Hơn 90 ngày chưa mượn lượt nào thì Zalo tin sách mới", [("away", "gt", "90")]),
+        ("Email tin sách mới cho ai thẻ hết hạn trong 2 ngày nữa", [("card_left", "eq", "2")]),
+        ("Khách sạch nợ thì Zalo tin sách mới", [("fee", "eq", "0")]),
+        ("Khách đang còn nợ thì Zalo tin sách mới", [("fee", "gt", "0")]),
+        ("Khách ngoài 50 tuổi thì Zalo tin sách mới", [("age", "gt", "50")]),
+    ],
+)  # fmt: skip
+def test_the_number_meant(sentence: str, conditions: list[tuple[Any, ...]]) -> None:
+    """What stands around an amount, or the lack of one, tells its attribute."""
+    assert [
+        (step.key[0], max(step.operators, key=lambda name: step.operators[name]), step.key[1])
+        for step in Drafter(LIBRARY, sentence).steps if isinstance(step, Condition)
+    ] == conditions  # fmt: skip
