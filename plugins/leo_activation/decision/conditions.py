@@ -14,8 +14,8 @@ from leo_activation.decision.lexicon import cue, cues_document, features, name_w
 from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.quantities import fold
-from leo_activation.decision.reading import Mention
-from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
+from leo_activation.decision.reading import Mention, index_of
+from leo_activation.decision.sentence import CHANNEL, Sentence, denies_itself, meanings_of, plain_label
 
 # Scores from here on are of names said word by word.
 _LITERAL = 4.0
@@ -43,6 +43,13 @@ _PEOPLE_LEAD = cue("people_lead")
 _ZONE_OPENS = cue("zone_opens")
 _ZONE_ENDS = cue("zone_ends")
 _SUBSCRIBERS = rf"accounts?|addresses|business(?:es)?|{cue('heads')}"
+# After these words a mention is of the audience, though it began in a message's name.
+_AUDIENCE_OPENS = (
+    r"(?:cho|toi|den|to|for|voi|ve)(?= (?:\w+ ){0,2}(?:ai|khach|nguoi|ban|nhom|nhung|cac|may|chu|"
+    r"those|customers?|people|anyone|everyone|members?|users?|clients?|guests?|patients?|parents?|"
+    r"students?|holders?|owners?|phu huynh|hoc vien|hoi vien|benh nhan|thanh vien)\b)"
+    r"(?: (?:cac|nhung|may|ban|em|chi|anh|the|our|all|tat ca|moi))*"
+)
 # Who gets something: "to our …", "tell the …".
 _RECEIVES = (
     r"(?:to|for|cho|toi|den|tell|ping|notify|remind|alert|invite|survey|e ?mail|text|message|thank|"
@@ -344,7 +351,8 @@ class ConditionReader:
                 continue
             opposite = self._opposites(attribute)
             yield from opposite
-            for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
+            for whole in self.sentence.reading.mentions(_called(attribute)):
+                item = self._of_audience(attribute, whole)
                 if any(item.first <= one.last and one.first <= item.last for one in opposite):
                     continue
                 article = self.sentence.reading.says(r"the|an?|our", item.first - 1, item.first - 1)
@@ -358,7 +366,7 @@ class ConditionReader:
                 denied = self._is_denied(before, item.last) or (
                     self.sentence.reading.says(_SWITCHED_OFF, item.last + 1, item.last + 2)
                 )
-                own = bool(re.search(rf"\b(?:{_NOT_NEAR})\b", plain_label(attribute)))
+                own = denies_itself(attribute)
                 # "Còn đồ trong giỏ chưa thanh toán": its own denial stands behind the words.
                 denied = denied or (own and self.sentence.reading.says(_NOT_NEAR, item.last + 1,
                                                                        item.last + 2))  # fmt: skip
@@ -367,6 +375,21 @@ class ConditionReader:
                 yield Condition(
                     item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0}, {value: 1.0}
                 )
+
+    def _of_audience(self, attribute: Attribute, item: Mention) -> Mention:
+        """Return the part of a mention that says who is meant: "nhắc trả sách cho ai đang mượn"."""
+        reading = self.sentence.reading
+        opens = reading.find(_AUDIENCE_OPENS, item.first + 1, item.last)
+        if not opens:
+            return item
+        first = opens[-1][1] + 1
+        scores = index_of(_called(attribute)).scores(reading.inside(first, item.last))
+        score, share = scores.get(attribute.name, (0.0, 0.0))
+        if share < _HALF:
+            return item
+        marks = [one.first for one in reading.inside(first, item.last)
+                 if index_of(_called(attribute)).weight([frozenset({one.name})])]  # fmt: skip
+        return Mention(min(marks, default=first), item.last, ((attribute.name, score),), share)
 
     def _is_denied(self, first: int, last: int) -> bool:
         """Tell whether words deny something and do not leave somebody out: "chừa … ra"."""
@@ -436,7 +459,7 @@ class ConditionReader:
 
     def _leads(self, item: Mention) -> bool:
         """Tell whether words stand right before "thì": they say who, not what."""
-        places = self.sentence.reading.find(r"(?:roi |xong )?(?:thi|:)", item.last + 1,
+        places = self.sentence.reading.find(r"(?:roi |xong |yet |chua )?(?:thi|:|\?)", item.last + 1,
                                             item.last + 2)  # fmt: skip
         reading = self.sentence.reading
         led = reading.find(_RECEIVES, max(0, item.first - 5), item.first - 1)
@@ -573,6 +596,16 @@ class ConditionReader:
         return reading.says(_BOTH_OF, low, one.first - 1) and not reading.says(
             _BOTH_GROUPS, low, one.first
         )
+
+
+def _called(attribute: Attribute) -> dict[str, str]:
+    """Return what a yes-or-no attribute is called: "Là phụ huynh học viên" by the noun it gives."""
+    label = attribute.label
+    if re.match(r"(?:là|is an?) ", label.lower()) and len(label.split()) > 2:
+        shorter = re.sub(r"(?i) (?:của )?(?:học viên|khách hàng|khách|hội viên|thành viên)$", "",
+                         label)  # fmt: skip
+        label = shorter if len(shorter.split()) > 1 else label
+    return {attribute.name: label}
 
 
 def _surest(item: Condition) -> str:

@@ -61,7 +61,9 @@ _WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
 _REFUSED, _FORBIDDEN = 8.0, 4.0
 _PERSON = re.compile(
-    r"\b(?:anh|chị|ông|bà|thầy|cô|bác|Mr|Mrs|Ms|Dr|Anh|Chị|chi|ong|ba|thay|co|bac) [A-ZĐ][^\W\d_]+"
+    # "Mấy chị VIP" are no person of that name.
+    r"\b(?:anh|chị|ông|bà|thầy|cô|bác|Mr|Mrs|Ms|Dr|Anh|Chị|chi|ong|ba|thay|co|bac) "
+    r"(?![A-Z]{3}\b)[A-ZĐ][^\W\d_]+"
     r"(?! (?:tuổi|tuoi))"
 )
 

@@ -120,7 +120,8 @@ def words_of(sentence: str) -> list[Word]:
     sentence = _ARROW.sub(lambda match: ":".ljust(len(match.group())), sentence)
     for match in _TOKEN.finditer(sentence):
         typed = unicodedata.normalize("NFC", match.group().lower())
-        if typed in _SHORT and not (typed == "k" and _AMOUNT.search(sentence[: match.start()])):
+        amount = typed in ("k", "kg") and _AMOUNT.search(sentence[: match.start()])
+        if typed in _SHORT and not amount:
             found += [Word(part, part, *match.span()) for part in _SHORT[typed]]
         elif typed == "t" and match.start() and sentence[match.start() - 1].isdecimal():
             found.append(Word("tuoi", "tuoi", *match.span()))

@@ -8,6 +8,7 @@ stands together.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -354,6 +355,11 @@ class Reading:
                 }
                 if not scores:
                     continue
+                if first == last:
+                    scores = {name: value for name, value in scores.items()
+                              if not _is_spelt_otherwise(self.words[first], labels[name])}  # fmt: skip
+                    if not scores:
+                        continue
                 ranked = sorted(scores.items(), key=lambda pair: -pair[1][0])
                 ranked = [
                     (name, value)
@@ -397,6 +403,22 @@ def _is_proper(name: str) -> bool:
 def _is_other(word: Word, variant: Variant) -> bool:
     """Tell whether accents show that a word is another one: "năm" is not "nam"."""
     return bool(variant.typed) and word.typed != word.text and word.typed != variant.typed[0]
+
+
+def _is_spelt_otherwise(word: Word, label: str) -> bool:
+    """Tell whether accents make a word another one than that of a label: "dòng" is not "Đồng"."""
+    if word.typed == word.text:
+        return False
+    alike = [other for other in words_of(label) if other.text == word.text]
+    return bool(alike) and not any(
+        other.typed == other.text or _letters(other.typed) == _letters(word.typed)
+        for other in alike
+    )
+
+
+def _letters(text: str) -> list[str]:
+    """Return letters and accents wherever those stand: "hòa" is "hoà"."""
+    return sorted(unicodedata.normalize("NFD", text))
 
 
 def _apart(found: Sequence[Mention]) -> list[Mention]:

@@ -37,12 +37,14 @@ _FORBIDS = r"khoi|dungx|dung|khong|ko|mien|chua|ngung"
 _SPARED_ENDS = rf"[,;.:!?()]|thi|con(?= lai)|and|but|nhung|ma|va|who (?:also )?have|{CHANNEL}"
 _SPARED = r"khach|nguoi|nhom|ai|may|nhung|cac|hoi|dan|hang|ben|nha|bon|dam"
 _NO_VALUES = cue("no_values")
+_NOT_NEAR = cue("not_near")
 _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
 _SINCE_THEN = cue("since_then")
 # Names said word by word score at least so much.
 _SAID_OUT = 4.0
+_ALL_SAID = 0.95
 _WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
 _HOLDS = r"wait\w*|hold|delay\w*|postpone|pause|doi|hoan|tri hoan|tam ngung|tam hoan|put off"
 # What is said of an address, and not of a message: "email nào xác thực rồi".
@@ -139,9 +141,30 @@ class Sentence:
         for item in self.reading.mentions(names, literal=literal):
             if self._is_lone(item) and not self._names_attribute(attribute, item):
                 continue
-            if self._is_other_word(item):
+            if self._is_other_word(item) or self._is_only_head(attribute, item):
                 continue
             yield item
+
+    def _is_only_head(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether words only name what all values are kinds of: "xe", "gói định kỳ".
+
+        The values "Xe số" and "Xe điện" of "Dòng xe" are told apart by what else they are called.
+        """
+        if item.names[0][1] >= _SAID_OUT:
+            return False
+        said = {one.name.removeprefix("~")
+                for one in self.reading.inside(item.first, item.last)}  # fmt: skip
+        told = [{one.name.removeprefix("~") for one in features(words_of(value.label))}
+                for value in attribute.values]  # fmt: skip
+        shared = {name for name in said if sum(name in names for names in told) > 1}
+        if item.share < _ALL_SAID and {name for name in said if any(
+                name in names for names in told)} <= shared:  # fmt: skip
+            return True
+        label = [word.text for word in words_of(attribute.label)]
+        words = [word.text for word in self.reading.words[item.first : item.last + 1]]
+        own = {word.text for value in attribute.values if value.name == item.best
+               for word in words_of(value.label)}  # fmt: skip
+        return bool(attribute.label) and set(words) <= set(label) and not set(words) & own
 
     def _is_other_word(self, item: Mention) -> bool:
         """Tell whether the words around a value make another one of it: "10,000 dong"."""
@@ -466,6 +489,15 @@ def meanings_of(attribute: Attribute) -> set[str]:
     """Return what the words of an attribute's name and label mean."""
     words = [*name_words(attribute.name), *words_of(attribute.label)]
     return {item.name for item in features(words) if item.name[0] != "~"}
+
+
+def denies_itself(attribute: Attribute) -> bool:
+    """Tell whether a fact is called by what is not so: "Chưa thanh toán", and not "Còn nợ"."""
+    words = [*name_words(attribute.name), *words_of(attribute.label)]
+    owes = {word.typed for word in words} & {"nợ", "debt"}
+    told = " ".join(word.text for word in words if not (owes and word.text == "no"))
+    told = re.sub(r"\b(?:con|du|cong|mac|thieu|dang) no\b|\bhoan tat\b", " ", told)
+    return re.search(rf"\b(?:{_NOT_NEAR})\b", told) is not None
 
 
 def plain_label(attribute: Attribute) -> str:
