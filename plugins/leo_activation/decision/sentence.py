@@ -138,7 +138,7 @@ class Sentence:
     def _values_of(self, attribute: Attribute) -> Iterator[Mention]:
         names = value_names(attribute)
         literal = not any(names.values()) and len(names) > SHOWN_VALUES
-        for item in self.reading.mentions(names, literal=literal):
+        for item in self.reading.mentions(names, literal=literal, pieces=True):
             if self._is_lone(item) and not self._names_attribute(attribute, item):
                 continue
             if self._is_other_word(item) or self._is_only_head(attribute, item):
