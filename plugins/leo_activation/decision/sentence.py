@@ -45,6 +45,11 @@ _SINCE_THEN = cue("since_then")
 # Names said word by word score at least so much.
 _SAID_OUT = 4.0
 _ALL_SAID = 0.95
+# What joins the values of a list, with so many words at most, and what ends it.
+_LISTED = 4
+_LISTS = re.compile(r"^(?:va|hoac|hay|lan|or|and|nor|with|voi|cung|cung nhu|,|/|&|\+|-)(?: |$)")
+_LIST_ENDS = re.compile(r"\b(?:gui|nhan|send|thi|ma|but|nhung|neu|if|con|chua|khong|not)\b|[;:.\d]")
+_DENIALS = frozenset("khong chua no not non never without het ko".split())
 _WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
 _HOLDS = r"wait\w*|hold|delay\w*|postpone|pause|doi|hoan|tri hoan|tam ngung|tam hoan|put off"
 # What is said of an address, and not of a message: "email nào xác thực rồi".
@@ -138,12 +143,27 @@ class Sentence:
     def _values_of(self, attribute: Attribute) -> Iterator[Mention]:
         names = value_names(attribute)
         literal = not any(names.values()) and len(names) > SHOWN_VALUES
-        for item in self.reading.mentions(names, literal=literal, pieces=True):
-            if self._is_lone(item) and not self._names_attribute(attribute, item):
-                continue
-            if self._is_other_word(item) or self._is_only_head(attribute, item):
-                continue
-            yield item
+        found = [item for item in self.reading.mentions(names, literal=literal, pieces=True)
+                 if not self._is_other_word(item) and not self._is_only_head(attribute, item)
+                 and not self._is_denial(item)]  # fmt: skip
+        sure = [item for item in found
+                if not self._is_lone(item) or self._names_attribute(attribute, item)]  # fmt: skip
+        for item in found:
+            if item in sure or any(self._is_listed(item, other) for other in sure):
+                yield item
+
+    def _is_listed(self, item: Mention, other: Mention) -> bool:
+        """Tell whether a short name stands in a list beside a sure one: "cả rap lẫn indie"."""
+        one, two = (item, other) if item.first < other.first else (other, item)
+        between = self.reading.text_of(one.last + 1, two.first - 1)
+        return len(between.split()) <= _LISTED and bool(_LISTS.search(between)) and not (
+            _LIST_ENDS.search(between)
+        )
+
+    def _is_denial(self, item: Mention) -> bool:
+        """Tell whether a word only denies: "không quá 15 ngày" is nothing of "Hàng không"."""
+        words = self.reading.words[item.first : item.last + 1]
+        return len(words) == 1 and words[0].text in _DENIALS and item.names[0][1] < _SAID_OUT
 
     def _is_only_head(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether words only name what all values are kinds of: "xe", "gói định kỳ".
