@@ -76,7 +76,7 @@ _PARTS = (
 _MEMBERS = r"hoi vien|thanh vien|members?|subscribers?"
 _BEFORE_HEADS = (
     r"cho|toi|den|to|for|all|every|our|the|those|la|ai|cac|nhung|moi|non|chua|may|quy|tat ca|"
-    r"invite|thank|remind|tell|gift|email|text|push|zalo"
+    r"invite|thank|remind|tell|gift|email|text|push|zalo|[!?,]"
 )
 _AFTER_HEADS = (
     r"thi|[,:]|co|tu|tren|duoi|o|tai|xai|dung|nao|who|with|that|in|gets?|living|receives?|nhan|"
@@ -89,6 +89,9 @@ _MEMBERS_WHO = (
     r"vua|chua|khong|con|cu tru|song|thuong tru|sinh|hay|tung|bay|nao|ma|tu|tren|duoi|"
     r"thuoc|aged|over|under"
 )
+_ARTICLES = r"(?:the|our|an?|any|this|that)"
+# What customers are asked to do.
+_ASKED_FOR = r"ask(?:ing)?(?: them)? (?:for|to)|invite|xin|moi|nhac|ru|keu|giuc|remind|request|to|for an?"
 # What is denied of one value is denied of the other: "chưa có A lẫn B", "neither A nor B".
 _NEITHER = r"(?:lan|nor|or|hoac|hay|va ca|cung nhu)(?: ca)?(?: (?:a|an|the))?"
 _HAVING = cue("having")
@@ -252,6 +255,8 @@ class ConditionReader:
             return self._opens_message(item)
         led = reading.says(_AUDIENCE_LEAD, item.first - 1, item.first - 1) if item.first else True
         followed = reading.says(_FOLLOWS_GROUP, item.last + 1, item.last + 1)
+        if self._is_told(item):
+            return False
         if not followed and self._is_object(item):
             return True
         if followed or (led and not self._is_joined(item)) or self._is_named(attribute, item):
@@ -261,6 +266,13 @@ class ConditionReader:
             if other.share >= 0.5 and wider and item.overlaps(other):
                 return True
         return self._is_in_zone(item)
+
+    def _is_told(self, item: Mention) -> bool:
+        """Tell whether words stand for who is told: "let the kids' class know about …"."""
+        reading = self.sentence.reading
+        return reading.says(r"let|tell", max(0, item.first - 3), item.first - 1) and reading.says(
+            r"know|about|that", item.last + 1, item.last + 3
+        )
 
     def _is_object(self, item: Mention) -> bool:
         """Tell whether words are part of a whole message's name, which is sent: "gửi gói bé"."""
@@ -370,11 +382,25 @@ class ConditionReader:
                 # "Còn đồ trong giỏ chưa thanh toán": its own denial stands behind the words.
                 denied = denied or (own and self.sentence.reading.says(_NOT_NEAR, item.last + 1,
                                                                        item.last + 2))  # fmt: skip
+                denied = denied or self._is_outside(item.first)
                 excepted = self.sentence.is_left_out(item.first, item.last)
                 value = "true" if (denied == own) != excepted else "false"
                 yield Condition(
                     item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0}, {value: 1.0}
                 )
+
+    def _is_outside(self, first: int) -> bool:
+        """Tell whether a group is denied from afar: "aren't in the club", "ngoài câu lạc bộ"."""
+        reading = self.sentence.reading
+        if first and reading.says(rf"(?:ngoai|outside)(?: of)?(?: {_ARTICLES})?",
+                                  max(0, first - 3), first - 1):  # fmt: skip
+            near = reading.find(rf"(?:ngoai|outside)(?: of)?(?: {_ARTICLES})?", max(0, first - 3),
+                                first - 1)  # fmt: skip
+            return near[-1][1] == first - 1
+        far = reading.find(rf"(?:n t|\w+n t|not|never)(?: yet| currently)? (?:in|on|part of|a member of|"
+                           rf"enrolled in|signed up (?:to|for)|using)(?: {_ARTICLES})?(?: \w+)?",
+                           max(0, first - 7), first - 1)  # fmt: skip
+        return any(high == first - 1 for _, high in far)
 
     def _of_audience(self, attribute: Attribute, item: Mention) -> Mention:
         """Return the part of a mention that says who is meant: "nhắc trả sách cho ai đang mượn"."""
@@ -509,6 +535,8 @@ class ConditionReader:
                 items = (*(before.items or (before.key[1],)), item.key[1])
                 merged[-1] = replace(before, last=item.last, operators={"in": 1.0}, items=items)
                 continue
+            if self._is_only_repeated(item, merged):
+                continue
             if item.key[1] in ("true", "false") and any(
                 item.attributes.keys() == other.attributes.keys()
                 and not self.sentence.has_message_between(other.last, item.first)
@@ -528,6 +556,18 @@ class ConditionReader:
                 continue
             merged.append(item)
         return merged
+
+    def _is_only_repeated(self, item: Condition, merged: Sequence[Condition]) -> bool:
+        """Tell whether a fact is only what those get who lack it: "hasn't reviewed: ask for one"."""
+        if item.key[1] != "true" or not self.sentence.reading.says(
+            _ASKED_FOR, max(0, item.first - 5), item.first - 1
+        ):
+            return False
+        return any(
+            other.attributes.keys() == item.attributes.keys() and other.key[1] == "false"
+            and not self.sentence.has_message_between(other.last, item.first)
+            for other in merged
+        )  # fmt: skip
 
     def _is_repeated(self, one: Condition, other: Condition) -> bool:
         """Tell whether brackets only say a value again: "chưa mua nệm cao su (latex)"."""
@@ -600,11 +640,10 @@ class ConditionReader:
 
 def _called(attribute: Attribute) -> dict[str, str]:
     """Return what a yes-or-no attribute is called: "Là phụ huynh học viên" by the noun it gives."""
-    label = attribute.label
-    if re.match(r"(?:là|is an?) ", label.lower()) and len(label.split()) > 2:
-        shorter = re.sub(r"(?i) (?:của )?(?:học viên|khách hàng|khách|hội viên|thành viên)$", "",
-                         label)  # fmt: skip
-        label = shorter if len(shorter.split()) > 1 else label
+    label = re.sub(r"(?i)^(?:là|is an?) ", "", attribute.label)
+    if label != attribute.label:
+        ends = r"(?i) (?:của )?(?:học viên|khách hàng|khách|hội viên|thành viên)$"
+        label = re.sub(ends, "", label) or label
     return {attribute.name: label}
 
 

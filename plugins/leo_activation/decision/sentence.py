@@ -82,6 +82,12 @@ _DENIES = (
     r"khong|chua|chang|without|not|no|never|don t|doesn t|isn t|aren t|haven t|hasn t|lacks?|"
     r"ngung|neither|nor"
 )
+# What customers do with a value, and what a value is called: "chưa từng dùng dịch vụ giặt sofa".
+_DOING = re.compile(
+    r"\b(?:tung|bao gio|he|co|su dung|dung|xai|mua|dat|goi|thu|hoc|lam|choi|tham gia|dang ky|"
+    r"trai nghiem|dich vu|san pham|mon|khoa|lop|dong|ever|yet|used?|bought|tried|taken|ordered|"
+    r"booked|have|having|got|an?|the|any|our|of|service|product)\b"
+)
 _NOT_DENIED = r"\b(?:qua|duoi|tren|hon|it|gui|nhan|send|thi|chi|only|va|and|ma|but)\b|[,;.:\d]"
 
 
@@ -452,8 +458,10 @@ class Sentence:
                 continue
             if high < first and self._reaches(low, high, first):
                 return True
-        for low, high in self.reading.find(_DENIES, max(start, first - 4), first - 1):
-            between = self.reading.text_of(high + 1, first - 1)
+        for low, high in self.reading.find(_DENIES, max(start, first - 7), first - 1):
+            between = _DOING.sub(" ", self.reading.text_of(high + 1, first - 1)).strip()
+            if low < first - 4 and between:
+                continue
             lives = re.fullmatch(
                 r"(?:song|con|dang|live|living|based)? ?(?:o|tai|in|from)", between
             )
