@@ -28,6 +28,8 @@ _WHOLE = 0.85
 _OPPOSITES = [
     pair for one, other in cues_document()["opposites"] for pair in ((one, other), (other, one))
 ]
+# So many words has the name of "nothing": "Chưa có gói".
+_SHORT = 4
 # So many words around a number belong to it.
 _NEAR = 6
 _NOT_NEAR = cue("not_near")
@@ -81,7 +83,7 @@ _BEFORE_HEADS = (
 _AFTER_HEADS = (
     r"thi|[,:]|co|tu|tren|duoi|o|tai|xai|dung|nao|who|with|that|in|gets?|living|receives?|nhan|"
     r"duoc|ma|chua|khong|da|dang|con|it|toi|hon|at|over|under|aged|whose|via|through|by|having|a|an|"
-    r"the|their|our|hear|see|learn|on"
+    r"the|their|our|hear|see|learn|on|qua|bang"
 )
 # Words after which "members" are told apart by something else than their tier.
 _MEMBERS_WHO = (
@@ -264,8 +266,14 @@ class ConditionReader:
         for other in self.sentence.template_mentions:
             wider = other.first < item.first or other.last > item.last
             if other.share >= 0.5 and wider and item.overlaps(other):
-                return True
+                if not self._reaches_audience(other, item):
+                    return True
         return self._is_in_zone(item)
+
+    def _reaches_audience(self, message: Mention, item: Mention) -> bool:
+        """Tell whether a message's words end where people begin: "trại hè tới phụ huynh lớp …"."""
+        opens = self.sentence.reading.find(_AUDIENCE_OPENS, message.first, item.last)
+        return any(message.first <= high < item.first for _, high in opens)
 
     def _is_told(self, item: Mention) -> bool:
         """Tell whether words stand for who is told: "let the kids' class know about …"."""
@@ -339,8 +347,9 @@ class ConditionReader:
             return False
         return any(
             other.first < item.first and other.last >= item.last and other.share > 0.6
+            and not self._reaches_audience(other, item)
             for other in self.sentence.template_mentions
-        )
+        )  # fmt: skip
 
     def _is_named(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the attribute itself is named right before a value: "gói gia đình"."""
@@ -466,8 +475,10 @@ class ConditionReader:
         if self._is_in_some_template(item) and self._is_in_zone(item):
             return True
         if any(
-            item.overlaps(other) and other.share >= 0.5 for other in self.sentence.template_mentions
-        ):
+            item.overlaps(other) and other.share >= 0.5
+            and not self._reaches_audience(other, item)
+            for other in self.sentence.template_mentions
+        ):  # fmt: skip
             return True
         alone = self.sentence.clause_start(item.first) == item.first or item.names[0][1] >= _LITERAL
         return not alone and not self.sentence.reading.says(
@@ -485,8 +496,10 @@ class ConditionReader:
 
     def _leads(self, item: Mention) -> bool:
         """Tell whether words stand right before "thì": they say who, not what."""
-        places = self.sentence.reading.find(r"(?:roi |xong |yet |chua )?(?:thi|:|\?)", item.last + 1,
-                                            item.last + 2)  # fmt: skip
+        places = self.sentence.reading.find(
+            r"(?:roi |xong |yet |chua |het roi )?(?:thi|:|\?)|(?:het |xong )?roi (?:ma|nhung|,|va)",
+            item.last + 1, item.last + 3,
+        )  # fmt: skip
         reading = self.sentence.reading
         led = reading.find(_RECEIVES, max(0, item.first - 5), item.first - 1)
         receives = any(high == item.first - 1 for _, high in led) and reading.says(
@@ -521,6 +534,11 @@ class ConditionReader:
                     continue
                 excepted = self.sentence.is_excepted(item.first, item.last) and not denied
                 value = "false" if denied or excepted else "true"
+                if nothing := _nothing(attribute):
+                    operator = "eq" if value == "false" else "ne"
+                    yield Condition(item.first, item.last, {attribute.name: 1.0}, {operator: 1.0},
+                                    {nothing: 1.0})  # fmt: skip
+                    break
                 yield Condition(
                     item.first, item.last, {attribute.name: 1.0}, {"exists": 1.0}, {value: 1.0}
                 )
@@ -636,6 +654,15 @@ class ConditionReader:
         return reading.says(_BOTH_OF, low, one.first - 1) and not reading.says(
             _BOTH_GROUPS, low, one.first
         )
+
+
+def _nothing(attribute: Attribute) -> str:
+    """Return the value of those who have none: "Chưa đăng ký" of "Gói định kỳ", or nothing."""
+    for value in attribute.values:
+        words = [word.text for word in words_of(value.label or value.name)]
+        if words[:1] and words[0] in ("chua", "khong", "none", "no", "not") and len(words) <= _SHORT:
+            return value.name
+    return ""
 
 
 def _called(attribute: Attribute) -> dict[str, str]:
