@@ -15,7 +15,13 @@ from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.quantities import fold
 from leo_activation.decision.reading import Mention, index_of
-from leo_activation.decision.sentence import CHANNEL, Sentence, denies_itself, meanings_of, plain_label
+from leo_activation.decision.sentence import (
+    CHANNEL,
+    Sentence,
+    denies_itself,
+    meanings_of,
+    plain_label,
+)
 
 # Scores from here on are of names said word by word.
 _LITERAL = 4.0
@@ -93,7 +99,9 @@ _MEMBERS_WHO = (
 )
 _ARTICLES = r"(?:the|our|an?|any|this|that)"
 # What customers are asked to do.
-_ASKED_FOR = r"ask(?:ing)?(?: them)? (?:for|to)|invite|xin|moi|nhac|ru|keu|giuc|remind|request|to|for an?"
+_ASKED_FOR = (
+    r"ask(?:ing)?(?: them)? (?:for|to)|invite|xin|moi|nhac|ru|keu|giuc|remind|request|to|for an?"
+)
 # What is denied of one value is denied of the other: "chưa có A lẫn B", "neither A nor B".
 _NEITHER = r"(?:lan|nor|or|hoac|hay|va ca|cung nhu)(?: ca)?(?: (?:a|an|the))?"
 _HAVING = cue("having")
@@ -406,8 +414,9 @@ class ConditionReader:
             near = reading.find(rf"(?:ngoai|outside)(?: of)?(?: {_ARTICLES})?", max(0, first - 3),
                                 first - 1)  # fmt: skip
             return near[-1][1] == first - 1
-        far = reading.find(rf"(?:n t|\w+n t|not|never)(?: yet| currently)? (?:in|on|part of|a member of|"
-                           rf"enrolled in|signed up (?:to|for)|using)(?: {_ARTICLES})?(?: \w+)?",
+        far = reading.find(rf"(?:n t|\w+n t|not|never)(?: yet| currently)? "
+                           rf"(?:in|on|part of|a member of|enrolled in|signed up (?:to|for)|using)"
+                           rf"(?: {_ARTICLES})?(?: \w+)?",
                            max(0, first - 7), first - 1)  # fmt: skip
         return any(high == first - 1 for _, high in far)
 
@@ -576,7 +585,7 @@ class ConditionReader:
         return merged
 
     def _is_only_repeated(self, item: Condition, merged: Sequence[Condition]) -> bool:
-        """Tell whether a fact is only what those get who lack it: "hasn't reviewed: ask for one"."""
+        """Tell whether a fact is only what those without it get: "hasn't reviewed: ask for …"."""
         if item.key[1] != "true" or not self.sentence.reading.says(
             _ASKED_FOR, max(0, item.first - 5), item.first - 1
         ):
@@ -660,7 +669,11 @@ def _nothing(attribute: Attribute) -> str:
     """Return the value of those who have none: "Chưa đăng ký" of "Gói định kỳ", or nothing."""
     for value in attribute.values:
         words = [word.text for word in words_of(value.label or value.name)]
-        if words[:1] and words[0] in ("chua", "khong", "none", "no", "not") and len(words) <= _SHORT:
+        if (
+            words[:1]
+            and words[0] in ("chua", "khong", "none", "no", "not")
+            and len(words) <= _SHORT
+        ):
             return value.name
     return ""
 

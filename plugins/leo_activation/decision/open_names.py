@@ -63,7 +63,9 @@ class OpenReader:
                 yield item
             for first, last, value, weight in self._open_values(attribute):
                 words = set(range(first, last + 1))
-                if words & (taken | amounts) or (attribute.name in used and attribute.type != "set"):
+                if words & (taken | amounts) or (
+                    attribute.name in used and attribute.type != "set"
+                ):
                     continue
                 taken |= words
                 used.add(attribute.name)

@@ -410,7 +410,8 @@ class Reading:
                     continue
                 if first == last:
                     scores = {name: value for name, value in scores.items()
-                              if not _is_spelt_otherwise(self.words[first], labels[name])}  # fmt: skip
+                              if not _is_spelt_otherwise(self.words[first], labels[name])
+                              }  # fmt: skip
                     if not scores:
                         continue
                 ranked = sorted(scores.items(), key=lambda pair: -pair[1][0])

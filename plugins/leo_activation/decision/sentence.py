@@ -162,8 +162,10 @@ class Sentence:
         """Tell whether a short name stands in a list beside a sure one: "cả rap lẫn indie"."""
         one, two = (item, other) if item.first < other.first else (other, item)
         between = self.reading.text_of(one.last + 1, two.first - 1)
-        return len(between.split()) <= _LISTED and bool(_LISTS.search(between)) and not (
-            _LIST_ENDS.search(between)
+        return (
+            len(between.split()) <= _LISTED
+            and bool(_LISTS.search(between))
+            and not (_LIST_ENDS.search(between))
         )
 
     def _is_denial(self, item: Mention) -> bool:
@@ -190,7 +192,8 @@ class Sentence:
         words = [word.text for word in self.reading.words[item.first : item.last + 1]]
         own = {word.text for value in attribute.values if value.name == item.best
                for word in words_of(value.label)}  # fmt: skip
-        return bool(attribute.label) and set(words) <= set(label) and not set(words) & own
+        told_apart = not set(words) & own or item.share < _ALL_SAID
+        return bool(attribute.label) and set(words) <= set(label) and told_apart
 
     def _is_other_word(self, item: Mention) -> bool:
         """Tell whether the words around a value make another one of it: "10,000 dong"."""
@@ -445,7 +448,7 @@ class Sentence:
         """Tell whether a mention is of those who are let alone."""
         return any(low <= first and last <= high for low, high in self.spared)
 
-    def is_excepted(self, first: int, last: int) -> bool:
+    def is_excepted(self, first: int, last: int) -> bool:  # noqa: C901
         """Tell whether a mention is of those who are left out."""
         if self.is_spared(first, last):
             return True
