@@ -16,8 +16,14 @@ from leo_activation.decision.open_names import OpenReader
 from leo_activation.decision.owing import OwingReader
 from leo_activation.decision.parts import NEGATED, Condition
 from leo_activation.decision.quantities import fold
-from leo_activation.decision.reading import Mention
-from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
+from leo_activation.decision.reading import Mention, index_of
+from leo_activation.decision.sentence import (
+    CHANNEL,
+    Sentence,
+    denies_itself,
+    meanings_of,
+    plain_label,
+)
 
 # Scores from here on are of names said word by word.
 _LITERAL = 4.0
@@ -30,6 +36,8 @@ _WHOLE = 0.85
 _OPPOSITES = [
     pair for one, other in cues_document()["opposites"] for pair in ((one, other), (other, one))
 ]
+# So many words has the name of "nothing": "Chưa có gói".
+_SHORT = 4
 # So many words around a number belong to it.
 _NEAR = 6
 _NOT_NEAR = cue("not_near")
@@ -46,6 +54,13 @@ _PEOPLE_LEAD = cue("people_lead")
 _ZONE_OPENS = cue("zone_opens")
 _ZONE_ENDS = cue("zone_ends")
 _SUBSCRIBERS = rf"accounts?|addresses|business(?:es)?|{cue('heads')}"
+# After these words a mention is of the audience, though it began in a message's name.
+_AUDIENCE_OPENS = (
+    r"(?:cho|toi|den|to|for|voi|ve)(?= (?:\w+ ){0,2}(?:ai|khach|nguoi|ban|nhom|nhung|cac|may|chu|"
+    r"those|customers?|people|anyone|everyone|members?|users?|clients?|guests?|patients?|parents?|"
+    r"students?|holders?|owners?|phu huynh|hoc vien|hoi vien|benh nhan|thanh vien)\b)"
+    r"(?: (?:cac|nhung|may|ban|em|chi|anh|the|our|all|tat ca|moi))*"
+)
 # Who gets something: "to our …", "tell the …".
 _RECEIVES = (
     r"(?:to|for|cho|toi|den|tell|ping|notify|remind|alert|invite|survey|e ?mail|text|message|thank|"
@@ -72,18 +87,23 @@ _PARTS = (
 _MEMBERS = r"hoi vien|thanh vien|members?|subscribers?"
 _BEFORE_HEADS = (
     r"cho|toi|den|to|for|all|every|our|the|those|la|ai|cac|nhung|moi|non|chua|may|quy|tat ca|"
-    r"invite|thank|remind|tell|gift|email|text|push|zalo"
+    r"invite|thank|remind|tell|gift|email|text|push|zalo|[!?,]"
 )
 _AFTER_HEADS = (
     r"thi|[,:]|co|tu|tren|duoi|o|tai|xai|dung|nao|who|with|that|in|gets?|living|receives?|nhan|"
     r"duoc|ma|chua|khong|da|dang|con|it|toi|hon|at|over|under|aged|whose|via|through|by|having|a|an|"
-    r"the|their|our|hear|see|learn|on"
+    r"the|their|our|hear|see|learn|on|qua|bang"
 )
 # Words after which "members" are told apart by something else than their tier.
 _MEMBERS_WHO = (
     r"who|whose|with|without|in|from|living|based|flying|travell?ing|that|having|co|o|tai|di|dang|da|"
     r"vua|chua|khong|con|cu tru|song|thuong tru|sinh|hay|tung|bay|nao|ma|tu|tren|duoi|"
     r"thuoc|aged|over|under"
+)
+_ARTICLES = r"(?:the|our|an?|any|this|that)"
+# What customers are asked to do.
+_ASKED_FOR = (
+    r"ask(?:ing)?(?: them)? (?:for|to)|invite|xin|moi|nhac|ru|keu|giuc|remind|request|to|for an?"
 )
 # What is denied of one value is denied of the other: "chưa có A lẫn B", "neither A nor B".
 _NEITHER = r"(?:lan|nor|or|hoac|hay|va ca|cung nhu)(?: ca)?(?: (?:a|an|the))?"
@@ -279,6 +299,8 @@ class ConditionReader:
             return self._opens_message(item)
         led = reading.says(_AUDIENCE_LEAD, item.first - 1, item.first - 1) if item.first else True
         followed = reading.says(_FOLLOWS_GROUP, item.last + 1, item.last + 1)
+        if self._is_told(item):
+            return False
         if not followed and self._is_object(item):
             return True
         if followed or (led and not self._is_joined(item)) or self._is_named(attribute, item):
@@ -286,8 +308,21 @@ class ConditionReader:
         for other in self.sentence.template_mentions:
             wider = other.first < item.first or other.last > item.last
             if other.share >= 0.5 and wider and item.overlaps(other):
-                return True
+                if not self._reaches_audience(other, item):
+                    return True
         return self._is_in_zone(item)
+
+    def _reaches_audience(self, message: Mention, item: Mention) -> bool:
+        """Tell whether a message's words end where people begin: "trại hè tới phụ huynh lớp …"."""
+        opens = self.sentence.reading.find(_AUDIENCE_OPENS, message.first, item.last)
+        return any(message.first <= high < item.first for _, high in opens)
+
+    def _is_told(self, item: Mention) -> bool:
+        """Tell whether words stand for who is told: "let the kids' class know about …"."""
+        reading = self.sentence.reading
+        return reading.says(r"let|tell", max(0, item.first - 3), item.first - 1) and reading.says(
+            r"know|about|that", item.last + 1, item.last + 3
+        )
 
     def _is_object(self, item: Mention) -> bool:
         """Tell whether words are part of a whole message's name, which is sent: "gửi gói bé"."""
@@ -354,8 +389,9 @@ class ConditionReader:
             return False
         return any(
             other.first < item.first and other.last >= item.last and other.share > 0.6
+            and not self._reaches_audience(other, item)
             for other in self.sentence.template_mentions
-        )
+        )  # fmt: skip
 
     def _is_named(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the attribute itself is named right before a value: "gói gia đình"."""
@@ -378,7 +414,8 @@ class ConditionReader:
                 continue
             opposite = self._opposites(attribute)
             yield from opposite
-            for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
+            for whole in self.sentence.reading.mentions(_called(attribute)):
+                item = self._of_audience(attribute, whole)
                 if any(item.first <= one.last and one.first <= item.last for one in opposite):
                     continue
                 article = self.sentence.reading.says(r"the|an?|our", item.first - 1, item.first - 1)
@@ -392,15 +429,45 @@ class ConditionReader:
                 denied = self._is_denied(before, item.last) or (
                     self.sentence.reading.says(_SWITCHED_OFF, item.last + 1, item.last + 2)
                 )
-                own = bool(re.search(rf"\b(?:{_NOT_NEAR})\b", plain_label(attribute)))
+                own = denies_itself(attribute)
                 # "Còn đồ trong giỏ chưa thanh toán": its own denial stands behind the words.
                 denied = denied or (own and self.sentence.reading.says(_NOT_NEAR, item.last + 1,
                                                                        item.last + 2))  # fmt: skip
+                denied = denied or self._is_outside(item.first)
                 excepted = self.sentence.is_left_out(item.first, item.last)
                 value = "true" if (denied == own) != excepted else "false"
                 yield Condition(
                     item.first, item.last, {attribute.name: 1.0}, {"eq": 1.0}, {value: 1.0}
                 )
+
+    def _is_outside(self, first: int) -> bool:
+        """Tell whether a group is denied from afar: "aren't in the club", "ngoài câu lạc bộ"."""
+        reading = self.sentence.reading
+        if first and reading.says(rf"(?:ngoai|outside)(?: of)?(?: {_ARTICLES})?",
+                                  max(0, first - 3), first - 1):  # fmt: skip
+            near = reading.find(rf"(?:ngoai|outside)(?: of)?(?: {_ARTICLES})?", max(0, first - 3),
+                                first - 1)  # fmt: skip
+            return near[-1][1] == first - 1
+        far = reading.find(rf"(?:n t|\w+n t|not|never)(?: yet| currently)? "
+                           rf"(?:in|on|part of|a member of|enrolled in|signed up (?:to|for)|using)"
+                           rf"(?: {_ARTICLES})?(?: \w+)?",
+                           max(0, first - 7), first - 1)  # fmt: skip
+        return any(high == first - 1 for _, high in far)
+
+    def _of_audience(self, attribute: Attribute, item: Mention) -> Mention:
+        """Return the part of a mention that says who is meant: "nhắc trả sách cho ai đang mượn"."""
+        reading = self.sentence.reading
+        opens = reading.find(_AUDIENCE_OPENS, item.first + 1, item.last)
+        if not opens:
+            return item
+        first = opens[-1][1] + 1
+        scores = index_of(_called(attribute)).scores(reading.inside(first, item.last))
+        score, share = scores.get(attribute.name, (0.0, 0.0))
+        if share < _HALF:
+            return item
+        marks = [one.first for one in reading.inside(first, item.last)
+                 if index_of(_called(attribute)).weight([frozenset({one.name})])]  # fmt: skip
+        return Mention(min(marks, default=first), item.last, ((attribute.name, score),), share)
 
     def _is_denied(self, first: int, last: int) -> bool:
         """Tell whether words deny something and do not leave somebody out: "chừa … ra"."""
@@ -451,8 +518,10 @@ class ConditionReader:
         if self._is_in_some_template(item) and self._is_in_zone(item):
             return True
         if any(
-            item.overlaps(other) and other.share >= 0.5 for other in self.sentence.template_mentions
-        ):
+            item.overlaps(other) and other.share >= 0.5
+            and not self._reaches_audience(other, item)
+            for other in self.sentence.template_mentions
+        ):  # fmt: skip
             return True
         alone = self.sentence.clause_start(item.first) == item.first or item.names[0][1] >= _LITERAL
         return not alone and not self.sentence.reading.says(
@@ -470,8 +539,10 @@ class ConditionReader:
 
     def _leads(self, item: Mention) -> bool:
         """Tell whether words stand right before "thì": they say who, not what."""
-        places = self.sentence.reading.find(r"(?:roi |xong )?(?:thi|:)", item.last + 1,
-                                            item.last + 2)  # fmt: skip
+        places = self.sentence.reading.find(
+            r"(?:roi |xong |yet |chua |het roi )?(?:thi|:|\?)|(?:het |xong )?roi (?:ma|nhung|,|va)",
+            item.last + 1, item.last + 3,
+        )  # fmt: skip
         reading = self.sentence.reading
         led = reading.find(_RECEIVES, max(0, item.first - 5), item.first - 1)
         receives = any(high == item.first - 1 for _, high in led) and reading.says(
@@ -506,6 +577,11 @@ class ConditionReader:
                     continue
                 excepted = self.sentence.is_excepted(item.first, item.last) and not denied
                 value = "false" if denied or excepted else "true"
+                if nothing := _nothing(attribute):
+                    operator = "eq" if value == "false" else "ne"
+                    yield Condition(item.first, item.last, {attribute.name: 1.0}, {operator: 1.0},
+                                    {nothing: 1.0})  # fmt: skip
+                    break
                 yield Condition(
                     item.first, item.last, {attribute.name: 1.0}, {"exists": 1.0}, {value: 1.0}
                 )
@@ -519,6 +595,8 @@ class ConditionReader:
             if before is not None and self._alternatives(before, item):
                 items = (*(before.items or (before.key[1],)), item.key[1])
                 merged[-1] = replace(before, last=item.last, operators={"in": 1.0}, items=items)
+                continue
+            if self._is_only_repeated(item, merged):
                 continue
             if item.key[1] in ("true", "false") and any(
                 item.attributes.keys() == other.attributes.keys()
@@ -539,6 +617,18 @@ class ConditionReader:
                 continue
             merged.append(item)
         return merged
+
+    def _is_only_repeated(self, item: Condition, merged: Sequence[Condition]) -> bool:
+        """Tell whether a fact is only what those without it get: "hasn't reviewed: ask for …"."""
+        if item.key[1] != "true" or not self.sentence.reading.says(
+            _ASKED_FOR, max(0, item.first - 5), item.first - 1
+        ):
+            return False
+        return any(
+            other.attributes.keys() == item.attributes.keys() and other.key[1] == "false"
+            and not self.sentence.has_message_between(other.last, item.first)
+            for other in merged
+        )  # fmt: skip
 
     def _is_repeated(self, one: Condition, other: Condition) -> bool:
         """Tell whether brackets only say a value again: "chưa mua nệm cao su (latex)"."""
@@ -608,6 +698,28 @@ class ConditionReader:
         return reading.says(_BOTH_OF, low, one.first - 1) and not reading.says(
             _BOTH_GROUPS, low, one.first
         )
+
+
+def _nothing(attribute: Attribute) -> str:
+    """Return the value of those who have none: "Chưa đăng ký" of "Gói định kỳ", or nothing."""
+    for value in attribute.values:
+        words = [word.text for word in words_of(value.label or value.name)]
+        if (
+            words[:1]
+            and words[0] in ("chua", "khong", "none", "no", "not")
+            and len(words) <= _SHORT
+        ):
+            return value.name
+    return ""
+
+
+def _called(attribute: Attribute) -> dict[str, str]:
+    """Return what a yes-or-no attribute is called: "Là phụ huynh học viên" by the noun it gives."""
+    label = re.sub(r"(?i)^(?:là|is an?) ", "", attribute.label)
+    if label != attribute.label:
+        ends = r"(?i) (?:của )?(?:học viên|khách hàng|khách|hội viên|thành viên)$"
+        label = re.sub(ends, "", label) or label
+    return {attribute.name: label}
 
 
 def _surest(item: Condition) -> str:

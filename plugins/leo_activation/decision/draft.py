@@ -73,6 +73,7 @@ _WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
 _REFUSED, _FORBIDDEN = 8.0, 4.0
 _PERSON = re.compile(
+    # "Mấy chị VIP" are no person of that name.
     r"\b(?:anh|chị|ông|bà|thầy|cô|bác|Mr|Mrs|Ms|Dr|Anh|Chị|chi|ong|ba|thay|co|bac) "
     r"(?![A-ZĐ]+\b)[A-ZĐ][^\W\d_]+"
     r"(?! (?:tuổi|tuoi))"
@@ -150,8 +151,22 @@ class Drafter:
     def branches(self) -> list[Branch]:
         """Return who gets what, in order."""
         found = [item for item in self._grouped() if item.sends or item.is_silent]
-        found = self._with_shared(found)
+        found = [self._without_contradictions(item) for item in self._with_shared(found)]
         return [one for item in found for one in self._alternatives(item)]
+
+    def _without_contradictions(self, branch: Branch) -> Branch:
+        """Return a branch that does not ask for what it denies: "ai chưa chụp kỷ yếu … kỷ yếu".
+
+        Who is left out was said on purpose; the other may be but a part of what is sent.
+        """
+        denied = {
+            (item.key, _surest(item)) for item in branch.conditions
+            if _surest(item) in ("ne", "not_contains")
+        }  # fmt: skip
+        kept = [item for item in branch.conditions
+                if item.items or (item.key, NEGATED.get(_surest(item), "")) not in denied
+                or _surest(item) not in ("eq", "contains")]  # fmt: skip
+        return branch if len(kept) == len(branch.conditions) else replace(branch, conditions=kept)
 
     def _alternatives(self, branch: Branch) -> list[Branch]:
         """Return a branch for each of two conditions of which one is enough."""
@@ -719,3 +734,8 @@ class Drafter:
             # Who has none, and who has any: nobody has less than nothing.
             opposite = {"eq" if "gt" in item.operators else "gt": 1.0}
         return [replace(item, operators=opposite)]
+
+
+def _surest(item: Condition) -> str:
+    """Return the comparison that a condition most likely means."""
+    return max(item.operators, key=lambda name: item.operators[name])

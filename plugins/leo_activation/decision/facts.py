@@ -13,7 +13,7 @@ from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.lexicon import cue, words_of
 from leo_activation.decision.parts import Condition
 from leo_activation.decision.reading import index_of
-from leo_activation.decision.sentence import CHANNEL, Sentence, plain_label
+from leo_activation.decision.sentence import CHANNEL, Sentence, denies_itself, plain_label
 
 _LACKS = cue("lacks")
 _NOT_NEAR = cue("not_near")
@@ -124,7 +124,7 @@ class FactReader:
 
     def _without(self, fact: Attribute, low: int, last: int) -> Condition:
         """Return the check of those who lack a fact; what its own name denies they have."""
-        own = re.search(rf"\b(?:{_NOT_NEAR})\b", plain_label(fact)) is not None
+        own = denies_itself(fact)
         value = "true" if own != self.sentence.is_left_out(low, last) else "false"
         return Condition(low, last, {fact.name: 1.0}, {"eq": 1.0}, {value: 1.0})
 

@@ -120,7 +120,8 @@ def words_of(sentence: str) -> list[Word]:
     sentence = _ARROW.sub(lambda match: ":".ljust(len(match.group())), sentence)
     for match in _TOKEN.finditer(sentence):
         typed = unicodedata.normalize("NFC", match.group().lower())
-        if typed in _SHORT and not (typed == "k" and _AMOUNT.search(sentence[: match.start()])):
+        amount = typed in ("k", "kg") and _AMOUNT.search(sentence[: match.start()])
+        if typed in _SHORT and not amount:
             found += [Word(part, part, *match.span()) for part in _SHORT[typed]]
         elif typed == "t" and match.start() and sentence[match.start() - 1].isdecimal():
             found.append(Word("tuoi", "tuoi", *match.span()))
@@ -225,7 +226,8 @@ def _longest(
         if words[at + length - 1].typed in ("tại", "mọi"):
             # "Mua xe tại đại lý" buys no truck, "xe tải"; "khách mọi chi nhánh" are not new.
             continue
-        names = phrases.get(tuple(word.text for word in words[at : at + length]))
+        texts = tuple(word.text for word in words[at : at + length])
+        names = phrases.get(texts) or phrases.get((*texts[:-1], _singular(texts[-1])))
         if names:
             return length, names
     if is_common(words[at], plain[at]):
@@ -245,6 +247,11 @@ def is_common(word: Word, plain: str = "") -> bool:
     """
     meant = plain or _SPELT.get(word.typed, word.text)
     return meant in COMMON and (word.typed == word.text or word.typed in _COMMON_SPELT)
+
+
+def _singular(word: str) -> str:
+    """Return the singular of an English word: phrases are listed with it."""
+    return word[:-1] if len(word) > _SYLLABLE and word.endswith("s") and word[-2] != "s" else word
 
 
 @cache

@@ -20,7 +20,7 @@ _WHOLE = frozenset({"nhan vien", "tin dung", "co dong", "gui tiet", "moi gioi", 
 # What happens or stands in a place where nobody of the audience need be.
 _THINGS = (
     r"showroom|khai truong|hoi thao|su kien|event|tour|chuyen bay|flights?|trips?|ve|workshop|"
-    r"hoi cho|trien lam|festival|store|du an|project"
+    r"hoi cho|trien lam|festival|store|du an|project|duong bay|tuyen bay|tuyen duong|route"
 )
 _SOMEBODY = cue("somebody")
 # From here on a place is a part of a template's name.
@@ -53,16 +53,19 @@ class OpenReader:
             for item in self.sentence.channel_mentions
             for index in range(item[1], item[2] + 1)
         }
-        taken |= {i for _, first, last in self.sentence.quantities for i in range(first, last + 1)}
+        amounts = {i for _, one, two in self.sentence.quantities for i in range(one, two + 1)}
         used: set[str] = set()
         for attribute in attributes:
+            # "Quận 7, nhà có bé": the number is no amount.
             for item in self._places(attribute, taken):
                 taken |= set(range(item.first, item.last + 1))
                 used.add(attribute.name)
                 yield item
             for first, last, value, weight in self._open_values(attribute):
                 words = set(range(first, last + 1))
-                if words & taken or (attribute.name in used and attribute.type != "set"):
+                if words & (taken | amounts) or (
+                    attribute.name in used and attribute.type != "set"
+                ):
                     continue
                 taken |= words
                 used.add(attribute.name)

@@ -20,7 +20,7 @@ from leo_activation.decision.quantities import fold
 from leo_activation.decision.reading import Reading
 from leo_activation.paths import PROMPTS_FOLDER
 
-KINDS = ("cities", "districts")
+KINDS = ("cities", "districts", "countries")
 # So many words has the longest name: "thành phố Hồ Chí Minh".
 _WIDEST = 5
 # Before a place that somebody lives in; without accents or capitals, "hue" alone is none.

@@ -8,6 +8,7 @@ stands together.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
@@ -44,6 +45,10 @@ _DENIED = (
 )
 # Words that end one part of a sentence, as they are typed.
 _PARTS = frozenset("thì nếu if gửi send nhắn they who whose nhưng but unless trừ".split())
+# What parts two names in one label, and the two ends of a route.
+_PIECES = re.compile(r"\s/\s|[(),;]|(?<=[^\W\d])/(?=[^\W\d])")
+_ROUTE = re.compile(r"\s*[-–—]\s*|\s*(?:→|->)\s*")
+_ENDS = ("from", "to")
 _PLAIN = re.compile(r"[a-z0-9]+")
 _ALIASES = {
     "tp ho chi minh": ("tphcm", "tp hcm", "hcm", "sai gon", "sg", "ho chi minh", "hcmc", "saigon",
@@ -127,6 +132,50 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
                 made.append(Variant(name, plain, units, typed, parts))
             for alias in (*_ALIASES.get(" ".join(plain), ()), *_short_forms(name, plain)):
                 made.append(Variant(name, tuple(alias.split()), ()))
+        made += [Variant(name, words, ()) for words in _with_signs(label)]
+    return made
+
+
+def _with_signs(label: str) -> Iterator[tuple[str, ...]]:
+    """Yield how a label with signs is said word by word, routes also in short: "hn - vinh"."""
+    signs = tuple(word.text for word in words_of(label))
+    if all(word[0].isalnum() for word in signs):
+        return
+    yield signs
+    ends = _ROUTE.split(label)
+    if len(ends) != len(_ENDS):
+        return
+    ways = [[tuple(word.text for word in words_of(end)) for end in ends]]
+    ways[0] = [end for end in ways[0] if end]
+    if len(ways[0]) != len(_ENDS):
+        return
+    known = [{end, *(tuple(alias.split()) for alias in _ALIASES.get(" ".join(end), ()))}
+             for end in ways[0]]  # fmt: skip
+    short = [{*names, ("".join(word[0] for word in end),)} if len(end) > 1 else names
+             for end, names in zip(ways[0], known, strict=True)]  # fmt: skip
+    for one in short[0]:
+        for other in short[1]:
+            yield from ((*one, "-", *other), (*one, "–", *other))
+    for one in known[0]:
+        for other in known[1]:
+            yield from ((*one, *other), (*one, "di", *other), (*one, "to", *other))
+
+
+def pieces_of(names: Mapping[str, str]) -> list[Variant]:
+    """Return what values are also called where a label has two names: "KOL / beauty blogger".
+
+    :param names: label by name.
+    """
+    made = []
+    for name, label in names.items():
+        pieces = [piece.strip() for piece in _PIECES.split(label) if piece.strip()]
+        for piece in pieces if len(pieces) > 1 else ():
+            words = words_of(piece)
+            plain = tuple(word.text for word in words if word.text[0].isalnum())
+            found = features(words, spelt=True)
+            if units_of(found) and not all(word.isdecimal() for word in plain):
+                typed = tuple(word.typed for word in words if word.text[0].isalnum())
+                made.append(Variant(name, plain, units_of(found), typed))
     return made
 
 
@@ -170,11 +219,12 @@ class Index:
     """Names that tell themselves apart by what they mean.
 
     :param names: label by name.
+    :param pieces: whether a label may have two names, each of them enough.
     """
 
-    def __init__(self, names: Mapping[str, str]) -> None:
+    def __init__(self, names: Mapping[str, str], *, pieces: bool = False) -> None:
         """Weigh each feature by how few of the names have it."""
-        self.variants = variants_of(names)
+        self.variants = variants_of(names) + (pieces_of(names) if pieces else [])
         owners: dict[str, set[str]] = {}
         for variant in self.variants:
             for told in {item for unit in variant.units for item in unit}:
@@ -216,17 +266,18 @@ def _little() -> dict[str, float]:
     }
 
 
-def index_of(names: Mapping[str, str]) -> Index:
+def index_of(names: Mapping[str, str], *, pieces: bool = False) -> Index:
     """Return the index of some names; those of a catalogue are made once.
 
     :param names: label by name.
+    :param pieces: whether a label may have two names, each of them enough.
     """
-    return _index_of(tuple(names.items()))
+    return _index_of(tuple(names.items()), pieces)
 
 
 @lru_cache(maxsize=4_096)
-def _index_of(names: tuple[tuple[str, str], ...]) -> Index:
-    return Index(dict(names))
+def _index_of(names: tuple[tuple[str, str], ...], pieces: bool) -> Index:  # noqa: FBT001
+    return Index(dict(names), pieces=pieces)
 
 
 class Reading:
@@ -287,13 +338,16 @@ class Reading:
         """Return the meanings of a run of words."""
         return [item for item in self.features if first <= item.first and item.last <= last]
 
-    def mentions(self, names: Mapping[str, str], *, literal: bool = False) -> list[Mention]:
+    def mentions(
+        self, names: Mapping[str, str], *, literal: bool = False, pieces: bool = False
+    ) -> list[Mention]:
         """Return where names are spoken of, each word used once, the surest first.
 
         :param names: label by name.
         :param literal: only where all words of a name stand together.
+        :param pieces: whether a label may have two names, each of them enough.
         """
-        index = index_of(names)
+        index = index_of(names, pieces=pieces)
         found = self._literal(index.variants)
         if not literal:
             found += self._meant(index, names)
@@ -354,6 +408,12 @@ class Reading:
                 }
                 if not scores:
                     continue
+                if first == last:
+                    scores = {name: value for name, value in scores.items()
+                              if not _is_spelt_otherwise(self.words[first], labels[name])
+                              }  # fmt: skip
+                    if not scores:
+                        continue
                 ranked = sorted(scores.items(), key=lambda pair: -pair[1][0])
                 ranked = [
                     (name, value)
@@ -397,6 +457,22 @@ def _is_proper(name: str) -> bool:
 def _is_other(word: Word, variant: Variant) -> bool:
     """Tell whether accents show that a word is another one: "năm" is not "nam"."""
     return bool(variant.typed) and word.typed != word.text and word.typed != variant.typed[0]
+
+
+def _is_spelt_otherwise(word: Word, label: str) -> bool:
+    """Tell whether accents make a word another one than that of a label: "dòng" is not "Đồng"."""
+    if word.typed == word.text:
+        return False
+    alike = [other for other in words_of(label) if other.text == word.text]
+    return bool(alike) and not any(
+        other.typed == other.text or _letters(other.typed) == _letters(word.typed)
+        for other in alike
+    )
+
+
+def _letters(text: str) -> list[str]:
+    """Return letters and accents wherever those stand: "hòa" is "hoà"."""
+    return sorted(unicodedata.normalize("NFD", text))
 
 
 def _apart(found: Sequence[Mention]) -> list[Mention]:

@@ -37,6 +37,7 @@ _FORBIDS = r"khoi|dungx|dung|khong|ko|mien|chua|ngung"
 _SPARED_ENDS = rf"[,;.:!?()]|thi|con(?= lai)|and|but|nhung|ma|va|who (?:also )?have|{CHANNEL}"
 _SPARED = r"khach|nguoi|nhom|ai|may|nhung|cac|hoi|dan|hang|ben|nha|bon|dam"
 _NO_VALUES = cue("no_values")
+_NOT_NEAR = cue("not_near")
 _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
@@ -45,6 +46,12 @@ _SINCE_THEN = cue("since_then")
 _NAMED = 0.6
 # Names said word by word score at least so much.
 _SAID_OUT = 4.0
+_ALL_SAID = 0.95
+# What joins the values of a list, with so many words at most, and what ends it.
+_LISTED = 4
+_LISTS = re.compile(r"^(?:va|hoac|hay|lan|or|and|nor|with|voi|cung|cung nhu|,|/|&|\+|-)(?: |$)")
+_LIST_ENDS = re.compile(r"\b(?:gui|nhan|send|thi|ma|but|nhung|neu|if|con|chua|khong|not)\b|[;:.\d]")
+_DENIALS = frozenset("khong chua no not non never without het ko".split())
 _WAITS = r"cho|doi|wait|hold|hoan|delay|de|den|until|till|sang|qua|again|roi|then|va|and|,"
 _HOLDS = r"wait\w*|hold|delay\w*|postpone|pause|doi|hoan|tri hoan|tam ngung|tam hoan|put off"
 # What is said of an address, and not of a message: "email nào xác thực rồi".
@@ -81,6 +88,12 @@ _BOUNDS = (
 _DENIES = (
     r"khong|chua|chang|without|not|no|never|don t|doesn t|isn t|aren t|haven t|hasn t|lacks?|"
     r"ngung|neither|nor"
+)
+# What customers do with a value, and what a value is called: "chưa từng dùng dịch vụ giặt sofa".
+_DOING = re.compile(
+    r"\b(?:tung|bao gio|he|co|su dung|dung|xai|mua|dat|goi|thu|hoc|lam|choi|tham gia|dang ky|"
+    r"trai nghiem|dich vu|san pham|mon|khoa|lop|dong|ever|yet|used?|bought|tried|taken|ordered|"
+    r"booked|have|having|got|an?|the|any|our|of|service|product)\b"
 )
 _NOT_DENIED = r"\b(?:qua|duoi|tren|hon|it|gui|nhan|send|thi|chi|only|va|and|ma|but)\b|[,;.:\d]"
 
@@ -145,12 +158,51 @@ class Sentence:
     def _values_of(self, attribute: Attribute) -> Iterator[Mention]:
         names = value_names(attribute)
         literal = not any(names.values()) and len(names) > SHOWN_VALUES
-        for item in self.reading.mentions(names, literal=literal):
-            if self._is_lone(item) and not self._names_attribute(attribute, item):
-                continue
-            if self._is_other_word(item):
-                continue
-            yield item
+        found = [item for item in self.reading.mentions(names, literal=literal, pieces=True)
+                 if not self._is_other_word(item) and not self._is_only_head(attribute, item)
+                 and not self._is_denial(item)]  # fmt: skip
+        sure = [item for item in found
+                if not self._is_lone(item) or self._names_attribute(attribute, item)]  # fmt: skip
+        for item in found:
+            if item in sure or any(self._is_listed(item, other) for other in sure):
+                yield item
+
+    def _is_listed(self, item: Mention, other: Mention) -> bool:
+        """Tell whether a short name stands in a list beside a sure one: "cả rap lẫn indie"."""
+        one, two = (item, other) if item.first < other.first else (other, item)
+        between = self.reading.text_of(one.last + 1, two.first - 1)
+        return (
+            len(between.split()) <= _LISTED
+            and bool(_LISTS.search(between))
+            and not (_LIST_ENDS.search(between))
+        )
+
+    def _is_denial(self, item: Mention) -> bool:
+        """Tell whether a word only denies: "không quá 15 ngày" is nothing of "Hàng không"."""
+        words = self.reading.words[item.first : item.last + 1]
+        return len(words) == 1 and words[0].text in _DENIALS and item.names[0][1] < _SAID_OUT
+
+    def _is_only_head(self, attribute: Attribute, item: Mention) -> bool:
+        """Tell whether words only name what all values are kinds of: "xe", "gói định kỳ".
+
+        The values "Xe số" and "Xe điện" of "Dòng xe" are told apart by what else they are called.
+        """
+        if item.names[0][1] >= _SAID_OUT:
+            return False
+        said = {one.name.removeprefix("~")
+                for one in self.reading.inside(item.first, item.last)}  # fmt: skip
+        told = [{one.name.removeprefix("~") for one in features(words_of(value.label))}
+                for value in attribute.values]  # fmt: skip
+        shared = {name for name in said if sum(name in names for names in told) > 1}
+        if item.share < _ALL_SAID and {name for name in said if any(
+                name in names for names in told)} <= shared:  # fmt: skip
+            return True
+        label = [word.text for word in words_of(attribute.label)]
+        words = [word.text for word in self.reading.words[item.first : item.last + 1]]
+        own = {word.text for value in attribute.values if value.name == item.best
+               for word in words_of(value.label)}  # fmt: skip
+        told_apart = not set(words) & own or item.share < _ALL_SAID
+        return bool(attribute.label) and set(words) <= set(label) and told_apart
 
     def _is_other_word(self, item: Mention) -> bool:
         """Tell whether the words around a value make another one of it: "10,000 dong"."""
@@ -427,7 +479,7 @@ class Sentence:
         """Tell whether a mention is of those who are let alone."""
         return any(low <= first and last <= high for low, high in self.spared)
 
-    def is_excepted(self, first: int, last: int) -> bool:
+    def is_excepted(self, first: int, last: int) -> bool:  # noqa: C901
         """Tell whether a mention is of those who are left out."""
         if self.is_spared(first, last):
             return True
@@ -440,8 +492,10 @@ class Sentence:
                 continue
             if high < first and self._reaches(low, high, first):
                 return True
-        for low, high in self.reading.find(_DENIES, max(start, first - 4), first - 1):
-            between = self.reading.text_of(high + 1, first - 1)
+        for low, high in self.reading.find(_DENIES, max(start, first - 7), first - 1):
+            between = _DOING.sub(" ", self.reading.text_of(high + 1, first - 1)).strip()
+            if low < first - 4 and between:
+                continue
             lives = re.fullmatch(
                 r"(?:song|con|dang|live|living|based)? ?(?:o|tai|in|from)", between
             )
@@ -497,6 +551,15 @@ def meanings_of(attribute: Attribute) -> set[str]:
     """Return what the words of an attribute's name and label mean."""
     words = [*name_words(attribute.name), *words_of(attribute.label)]
     return {item.name for item in features(words) if item.name[0] != "~"}
+
+
+def denies_itself(attribute: Attribute) -> bool:
+    """Tell whether a fact is called by what is not so: "Chưa thanh toán", and not "Còn nợ"."""
+    words = [*name_words(attribute.name), *words_of(attribute.label)]
+    owes = {word.typed for word in words} & {"nợ", "debt"}
+    told = " ".join(word.text for word in words if not (owes and word.text == "no"))
+    told = re.sub(r"\b(?:con|du|cong|mac|thieu|dang) no\b|\bhoan tat\b", " ", told)
+    return re.search(rf"\b(?:{_NOT_NEAR})\b", told) is not None
 
 
 def plain_label(attribute: Attribute) -> str:

@@ -43,12 +43,12 @@ EITHER = [("animals", "in", ("cho", "meo"))]
 NOT_INSURED = [("insured", "eq", "false")]
 
 
-def told(sentence: str) -> list[tuple[Any, ...]]:
+def told(sentence: str, spec: ToolSpec = FARM) -> list[tuple[Any, ...]]:
     """Return the conditions of a draft in short."""
     return [
         (step.key[0], max(step.operators, key=lambda name: step.operators[name]),
          step.items or step.key[1])
-        for step in Drafter(FARM, sentence).steps if isinstance(step, Condition)
+        for step in Drafter(spec, sentence).steps if isinstance(step, Condition)
     ]  # fmt: skip
 
 
@@ -110,3 +110,45 @@ def test_those_who_do_not() -> None:
     drafter = Drafter(FARM, "Email the season fair to people with dogs, Zalo it to those who don't")
     assert drafter.sentence.elses
     assert any(isinstance(step, Message) for step in drafter.steps)
+
+
+SHOP = ToolSpec(
+    parse_catalogue(
+        {
+            "templates": [
+                {"template_id": "trip", "channels": ["zalo"], "label": "Nhắc chuyến đi"},
+            ],
+            "attributes": [
+                {"name": "line", "type": "text", "label": "Dòng xe", "values": [
+                    {"name": "so", "label": "Xe số"}, {"name": "dien", "label": "Xe điện"}]},
+                {"name": "route", "type": "text", "label": "Tuyến", "values": [
+                    {"name": "R1", "label": "Hà Nội - Vinh"},
+                    {"name": "R2", "label": "Hà Nội - Huế"}]},
+                {"name": "groups", "type": "set", "label": "Nhóm", "values": [
+                    {"name": "firm", "label": "Công ty / mua lô"}, {"name": "rap", "label": "Rap"},
+                    {"name": "indie", "label": "Indie"}]},
+                {"name": "country", "type": "text", "label": "Quốc gia"},
+                {"name": "member", "type": "boolean", "label": "Là thành viên"},
+                {"name": "checked", "type": "boolean", "label": "Đã hoàn tất eKYC"},
+            ],
+        }
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sentence", "conditions"),
+    [
+        ("Zalo nhắc chuyến đi cho xe nào của mình", []),
+        ("zalo nhac chuyen di cho khach tuyen hn - vinh", [("route", "eq", "R1")]),
+        ("Zalo nhắc chuyến đi cho khách công ty", [("groups", "contains", "firm")]),
+        ("Ai thích cả indie lẫn rap thì Zalo nhắc chuyến đi",
+         [("groups", "contains", "indie"), ("groups", "contains", "rap")]),
+        ("Zalo nhắc chuyến đi cho khách Singapore", [("country", "eq", "Singapore")]),
+        ("Khách chưa complete eKYC thì Zalo nhắc chuyến đi", [("checked", "eq", "false")]),
+        ("Members in Zalo: nhắc chuyến đi", [("member", "eq", "true")]),
+    ],
+)  # fmt: skip
+def test_facts_of_customers(sentence: str, conditions: list[tuple[Any, ...]]) -> None:
+    """Facts are found by one of two names, in lists and in short, and not by a shared head."""
+    assert told(sentence, SHOP) == conditions
