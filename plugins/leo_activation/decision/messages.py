@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise, zip_longest
 
-from leo_activation.decision.lexicon import COMMON, cue, words_of
+from leo_activation.decision.lexicon import COMMON, cue, features, words_of
 from leo_activation.decision.parts import Condition, Message
 from leo_activation.decision.reading import Index, Mention, index_of
 from leo_activation.decision.sentence import Sentence, meanings_of
@@ -28,10 +28,14 @@ _CLEAR = 1.2
 _OWN = 0.6
 _AGAIN = cue("again")
 # What is written like a request to send and is none: "mới", "bao", "tăng", "bệnh nhân".
-_ASKS_NOT = frozenset("mới mỗi môi bao bão bào tăng tầng tảng nhân nhận nhãn nhẫn chức cháo".split())
+_ASKS_NOT = frozenset("mới mỗi môi bao bão bào tăng tầng tảng nhân nhãn nhẫn chức cháo".split())
 _NOT_BEFORE_ASKING = r"benh|ca|nguyen|hon|gia|xac|chung|dien"
 # Below this no template is named; so many words that say something name another message.
 _KNOWN, _TOPIC = 0.3, 2
+# What a message is about has so much in common with the best template, and not only its kind.
+_SHARED = 0.34
+_KINDS = cue("kinds")
+_ENGLISH = r"the|our|an?|of|to|for|their|your|this|that|with|and|who|from|about"
 _SAYS_NOTHING = "|".join(
     (cue("heads"), cue("harmless"), cue("sends"), cue("everyone"), cue("any_message"), _AGAIN)
 )
@@ -118,8 +122,49 @@ class MessageReader:
                 and len(self._topic(item)) >= _TOPIC
             )
             or self._is_foreign(item)
+            or self._is_of_something_else(item)
             for item in self.messages
         )
+
+    def _is_of_something_else(self, message: Message) -> bool:
+        """Tell whether most of what is to be sent is nothing that any template is about."""
+        reading = self.sentence.reading
+        places = {(first, last) for _, first, last in self.sentence.channel_mentions}
+        low, high = self._topic_place(message)
+        if (message.first, message.last) not in places or not self._speaks_as_labels(low, high):
+            return False
+        if any(item.share >= _WHOLE and item.first <= high for item in
+               self.sentence.template_mentions):  # fmt: skip
+            return False
+        words = [(at, word) for at, word in self._content_places(low, high)
+                 if not re.fullmatch(_KINDS, word)]  # fmt: skip
+        best = max((self._shared(words, item.label)
+                    for item in self.sentence.catalogue.templates), default=0)  # fmt: skip
+        enough = _TOPIC + (best > 0)
+        return len(words) - best >= enough and best < _SHARED * len(words)
+
+    def _shared(self, words: Sequence[tuple[int, str]], label: str) -> int:
+        """Return how many words a label has, or means.
+
+        :param words: with their places.
+        """
+        own = words_of(label)
+        told = {item.name for item in features(own) if item.name[0] == "#"}
+        said = self.sentence.reading.features
+        spelt = self.sentence.reading.words
+        return sum(
+            any(word == one.text and (spelt[at].typed in (one.typed, word) or one.typed == word)
+                for one in own)
+            or any(item.first <= at <= item.last and item.name in told for item in said)
+            for at, word in words
+        )  # fmt: skip
+
+    def _speaks_as_labels(self, low: int, high: int) -> bool:
+        """Tell whether a message is named in the language of the templates' labels."""
+        labels = " ".join(item.label for item in self.sentence.catalogue.templates)
+        vietnamese = any(word.typed != word.text for word in words_of(labels))
+        around = self.sentence.reading.says(_ENGLISH, max(0, low - 1), high + 1)
+        return vietnamese != around
 
     def _is_foreign(self, message: Message) -> bool:
         """Tell whether a verb is followed by what no template is about: "gửi … cho … qua Zalo"."""
@@ -142,6 +187,10 @@ class MessageReader:
 
     def _topic(self, message: Message) -> list[str]:
         """Return the words around a channel that say what is to be sent."""
+        return self._content(*self._topic_place(message))
+
+    def _topic_place(self, message: Message) -> tuple[int, int]:
+        """Return the first and the last word of what is said to be sent."""
         reading = self.sentence.reading
         last = len(reading.words) - 1
         ends = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", message.last + 1, last)
@@ -149,11 +198,14 @@ class MessageReader:
         low = max((high + 1 for _, high in breaks), default=0) if message.first else 0
         verbs = reading.find(_SENDS, low, message.first)
         low = verbs[-1][1] + 1 if verbs else message.first
-        high = min((first - 1 for first, _ in ends), default=last)
-        return self._content(low, high)
+        return low, min((first - 1 for first, _ in ends), default=last)
 
     def _content(self, low: int, high: int) -> list[str]:
         """Return the words that name neither who, when nor how."""
+        return [word for _, word in self._content_places(low, high)]
+
+    def _content_places(self, low: int, high: int) -> list[tuple[int, str]]:
+        """Return those words with their places."""
         reading = self.sentence.reading
         taken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
         taken |= {i for item in self.sentence.pauses for i in range(item.first, item.last + 1)}
@@ -161,7 +213,7 @@ class MessageReader:
         taken |= {i for one, two in reading.find(_SAYS_NOTHING, low, high)
                   for i in range(one, two + 1)}  # fmt: skip
         return [
-            word.text for index, word in enumerate(reading.words[low : high + 1], low)
+            (index, word.text) for index, word in enumerate(reading.words[low : high + 1], low)
             if index not in taken and word.text.isalpha() and word.text not in COMMON
         ]  # fmt: skip
 
