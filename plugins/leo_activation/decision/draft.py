@@ -532,7 +532,9 @@ class Drafter:
         """Yield who at work is told something: "nhắc dược sĩ ca tối …", "Zalo cho tài xế …"."""
         reading = self.sentence.reading
         for first, last in reading.find(_STAFF, self._told + 1):
-            led = [high for _, high in reading.find(_TELLS, max(self._told + 1, first - 4), first - 1)]
+            led = [
+                high for _, high in reading.find(_TELLS, max(self._told + 1, first - 4), first - 1)
+            ]
             if led and led[-1] == first - 1:
                 yield first, last
 

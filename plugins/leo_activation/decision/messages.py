@@ -128,7 +128,6 @@ class MessageReader:
 
     def _is_of_something_else(self, message: Message) -> bool:
         """Tell whether most of what is to be sent is nothing that any template is about."""
-        reading = self.sentence.reading
         places = {(first, last) for _, first, last in self.sentence.channel_mentions}
         low, high = self._topic_place(message)
         if (message.first, message.last) not in places or not self._speaks_as_labels(low, high):
