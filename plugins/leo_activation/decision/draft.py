@@ -33,6 +33,7 @@ _OPENS_QUESTION = cue("opens_question")
 _OTHERS = cue("others")
 _ELSE = cue("else")
 _EXCEPT_AFTER = cue("except_after")
+_STAFF, _TELLS = cue("staff"), cue("tells")
 _FILLERS = cue("fillers")
 _CHORES = cue("chores")
 _STOPS_ALL = cue("stops_all")
@@ -72,15 +73,17 @@ _POINTS_BACK = (
 _WHOLE = 0.6
 # More than all that can speak for a request; and what counts where a part of it may be meant.
 _REFUSED, _FORBIDDEN = 8.0, 4.0
+# "Mấy chị VIP" and "ai có PT" name nobody: a name has small letters after the first.
 _PERSON = re.compile(
-    # "Mấy chị VIP" are no person of that name.
+    r"(?<!mấy )(?<!may )(?<!các )(?<!cac )(?<!những )(?<!nhung )"
     r"\b(?:anh|chị|ông|bà|thầy|cô|bác|Mr|Mrs|Ms|Dr|Anh|Chị|chi|ong|ba|thay|co|bac) "
-    r"(?![A-ZĐ]+\b)[A-ZĐ][^\W\d_]+"
-    r"(?! (?:tuổi|tuoi))"
+    r"[A-ZĐ](?![A-ZĐ])[^\W\d_]+(?! (?:tuổi|tuoi))"
 )
 
 # Who asks for it gets no message: "… giúp chị Thảo", "anh Tín dặn rồi".
 _HELPED = re.compile(r"\b(?:giup|gium|dum|ho|nho|vi|theo|theo loi|thay|voi|phu) $")
+# Who is told something, whatever is said of them behind: "nhắn anh Hùng phòng thu hồi nợ".
+_TOLD = re.compile(r"^\W*(?:nhan|nhac|dan|bao|goi|tell|remind|text|call)(?: cho)? $")
 _ASKED = re.compile(
     r" (?:(?:ben|o|phong|quay|moi|vua|hay|cu) (?:\w+ )?)?"
     r"(?:bao|noi|nhac|dan|hoi|keu|yeu cau|nho|can)\b"
@@ -91,6 +94,8 @@ def _names_receiver(text: str) -> bool:
     """Tell whether somebody is named who may be the one to get a message."""
     for match in _PERSON.finditer(text):
         before, after = fold(text[: match.start()]), fold(text[match.end() :])
+        if _TOLD.search(before):
+            return True
         if not _HELPED.search(before) and not _ASKED.match(after):
             return True
     return False
@@ -615,18 +620,41 @@ class Drafter:
         told = reading.words[self._told].end if self._told >= 0 else 0
         if _names_receiver(reading.sentence[told:]):
             return True
-        return any(
+        if any(
             not any(item.first <= last and first < item.first + 1 for item in self.conditions)
             for first, last in reading.find(_OTHERS, self._told + 1)
             if not self._is_favour(first, last) and reading.words[last].typed != "mẹ"
-        )
+        ):
+            return True
+        return any(not self._is_known(first, last) for first, last in self._colleagues())
+
+    def _colleagues(self) -> Iterator[tuple[int, int]]:
+        """Yield who at work is told something: "nhắc dược sĩ ca tối …", "Zalo cho tài xế …"."""
+        reading = self.sentence.reading
+        for first, last in reading.find(_STAFF, self._told + 1):
+            led = [
+                high for _, high in reading.find(_TELLS, max(self._told + 1, first - 4), first - 1)
+            ]
+            if led and led[-1] == first - 1:
+                yield first, last
+
+    def _is_known(self, first: int, last: int) -> bool:
+        """Tell whether a catalogue speaks of those whom some words name, or the words say who."""
+        if any(item.first <= last and first <= item.last for item in self.conditions):
+            return True
+        catalogue = self.sentence.catalogue
+        names = [f"{item.name} {item.label}" for item in catalogue.attributes]
+        names += [f"{one.name} {one.label}" for item in catalogue.attributes for one in item.values]
+        names += [f"{item.template_id} {item.label}" for item in catalogue.templates]
+        said = self.sentence.reading.text_of(first, last)
+        return any(said in fold(name).replace("_", " ") for name in names)
 
     def _is_favour(self, first: int, last: int) -> bool:
         """Tell whether "cho em" only asks to do it for the writer: "… thì gửi email cho em"."""
         reading = self.sentence.reading
         return (
             last >= len(reading.words) - 2
-            and reading.says(r"cho (?:toi|minh|em|anh|chi)", first, last)
+            and reading.says(r"cho (?:toi|minh|em|anh|chi|me)", first, last)
             and any(item.first < first for item in self.conditions)
             and reading.says(r"thi|:|la|cu|he|giup|dum|gium|luon|het", self._told + 1, first)
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise, zip_longest
 
-from leo_activation.decision.lexicon import COMMON, cue, words_of
+from leo_activation.decision.lexicon import COMMON, cue, features, words_of
 from leo_activation.decision.parts import Condition, Message
 from leo_activation.decision.reading import Index, Mention, index_of
 from leo_activation.decision.sentence import Sentence, meanings_of
@@ -27,8 +27,15 @@ _CLEAR = 1.2
 # What a message scores at least that is not the one just named, sent over another channel.
 _OWN = 0.6
 _AGAIN = cue("again")
+# What is written like a request to send and is none: "mới", "bao", "tăng", "bệnh nhân".
+_ASKS_NOT = frozenset("mới mỗi môi bao bão bào tăng tầng tảng nhân nhãn nhẫn chức cháo".split())
+_NOT_BEFORE_ASKING = r"benh|ca|nguyen|hon|gia|xac|chung|dien"
 # Below this no template is named; so many words that say something name another message.
 _KNOWN, _TOPIC = 0.3, 2
+# What a message is about has so much in common with the best template, and not only its kind.
+_SHARED = 0.34
+_KINDS = cue("kinds")
+_ENGLISH = r"the|our|an?|of|to|for|their|your|this|that|with|and|who|from|about"
 _SAYS_NOTHING = "|".join(
     (cue("heads"), cue("harmless"), cue("sends"), cue("everyone"), cue("any_message"), _AGAIN)
 )
@@ -115,8 +122,48 @@ class MessageReader:
                 and len(self._topic(item)) >= _TOPIC
             )
             or self._is_foreign(item)
+            or self._is_of_something_else(item)
             for item in self.messages
         )
+
+    def _is_of_something_else(self, message: Message) -> bool:
+        """Tell whether most of what is to be sent is nothing that any template is about."""
+        places = {(first, last) for _, first, last in self.sentence.channel_mentions}
+        low, high = self._topic_place(message)
+        if (message.first, message.last) not in places or not self._speaks_as_labels(low, high):
+            return False
+        if any(item.share >= _WHOLE and item.first <= high for item in
+               self.sentence.template_mentions):  # fmt: skip
+            return False
+        words = [(at, word) for at, word in self._content_places(low, high)
+                 if not re.fullmatch(_KINDS, word)]  # fmt: skip
+        best = max((self._shared(words, item.label)
+                    for item in self.sentence.catalogue.templates), default=0)  # fmt: skip
+        enough = _TOPIC + (best > 0)
+        return len(words) - best >= enough and best < _SHARED * len(words)
+
+    def _shared(self, words: Sequence[tuple[int, str]], label: str) -> int:
+        """Return how many words a label has, or means.
+
+        :param words: with their places.
+        """
+        own = words_of(label)
+        told = {item.name for item in features(own) if item.name[0] == "#"}
+        said = self.sentence.reading.features
+        spelt = self.sentence.reading.words
+        return sum(
+            any(word == one.text and (spelt[at].typed in (one.typed, word) or one.typed == word)
+                for one in own)
+            or any(item.first <= at <= item.last and item.name in told for item in said)
+            for at, word in words
+        )  # fmt: skip
+
+    def _speaks_as_labels(self, low: int, high: int) -> bool:
+        """Tell whether a message is named in the language of the templates' labels."""
+        labels = " ".join(item.label for item in self.sentence.catalogue.templates)
+        vietnamese = any(word.typed != word.text for word in words_of(labels))
+        around = self.sentence.reading.says(_ENGLISH, max(0, low - 1), high + 1)
+        return vietnamese != around
 
     def _is_foreign(self, message: Message) -> bool:
         """Tell whether a verb is followed by what no template is about: "gửi … cho … qua Zalo"."""
@@ -139,6 +186,10 @@ class MessageReader:
 
     def _topic(self, message: Message) -> list[str]:
         """Return the words around a channel that say what is to be sent."""
+        return self._content(*self._topic_place(message))
+
+    def _topic_place(self, message: Message) -> tuple[int, int]:
+        """Return the first and the last word of what is said to be sent."""
         reading = self.sentence.reading
         last = len(reading.words) - 1
         ends = reading.find(rf"[,;.:!?]|thi|{_AUDIENCE}|{_ELSE}", message.last + 1, last)
@@ -146,11 +197,14 @@ class MessageReader:
         low = max((high + 1 for _, high in breaks), default=0) if message.first else 0
         verbs = reading.find(_SENDS, low, message.first)
         low = verbs[-1][1] + 1 if verbs else message.first
-        high = min((first - 1 for first, _ in ends), default=last)
-        return self._content(low, high)
+        return low, min((first - 1 for first, _ in ends), default=last)
 
     def _content(self, low: int, high: int) -> list[str]:
         """Return the words that name neither who, when nor how."""
+        return [word for _, word in self._content_places(low, high)]
+
+    def _content_places(self, low: int, high: int) -> list[tuple[int, str]]:
+        """Return those words with their places."""
         reading = self.sentence.reading
         taken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
         taken |= {i for item in self.sentence.pauses for i in range(item.first, item.last + 1)}
@@ -158,7 +212,7 @@ class MessageReader:
         taken |= {i for one, two in reading.find(_SAYS_NOTHING, low, high)
                   for i in range(one, two + 1)}  # fmt: skip
         return [
-            word.text for index, word in enumerate(reading.words[low : high + 1], low)
+            (index, word.text) for index, word in enumerate(reading.words[low : high + 1], low)
             if index not in taken and word.text.isalpha() and word.text not in COMMON
         ]  # fmt: skip
 
@@ -232,7 +286,7 @@ class MessageReader:
                 continue
             start = max([0, item.first - 4, *(high + 1 for _, high in
                          self.sentence.reading.find(r"[,;:.]", 0, item.first - 1))])  # fmt: skip
-            verb = self.sentence.reading.says(_ASKS_TO_SEND, start, item.last)
+            verb = self._asks_to_send(start, item.last)
             begins = self.sentence.reading.says(_ELSE, max(0, item.first - 4), item.first - 1)
             if self._said_by_condition(item):
                 continue
@@ -243,7 +297,87 @@ class MessageReader:
                 extra.append(Message(item.first, item.last, before.channels[:1], ranked))
         extra += self._in_own_clauses([*found, *extra])
         kept = [self._without(one, cut, extra) for one, cut in zip(found, cuts, strict=True)]
-        return self._with_last_channel(kept, extra)
+        kept, extra = self._joined(kept, cuts, extra)
+        return self._with_first_channel(self._with_last_channel(kept, extra))
+
+    def _asks_to_send(self, low: int, high: int) -> bool:
+        """Tell whether some words ask to send: "mời", and not "mới"; "nhắn", not "bệnh nhân"."""
+        reading = self.sentence.reading
+        return any(
+            reading.words[first].typed not in _ASKS_NOT
+            and not reading.says(_NOT_BEFORE_ASKING, first - 1, first - 1)
+            for first, _ in reading.find(_ASKS_TO_SEND, low, high)
+        )
+
+    def _joined(
+        self, found: list[Message], cuts: Sequence[tuple[int, int]], extra: list[Message]
+    ) -> tuple[list[Message], list[Message]]:
+        """Make one message of a name and a channel in two clauses: "Mời khai trương, nhắn Zalo"."""
+        kept, single = list(found), list(extra)
+        for one in extra:
+            for index, item in enumerate(kept):
+                low, high = min(one.last, item.last), max(one.first, item.first)
+                if len(extra) > 1 and self._is_only_channel(item):
+                    # "…, đều đi Zalo" is said of all of them.
+                    continue
+                if self._is_parted(low, high, [*found, *extra], (one, item)):
+                    continue
+                best = next(iter(one.templates))
+                same = next(iter(item.templates), "") == best
+                bare = one.first < item.first and self._is_bare(one, item, cuts[index])
+                if same or bare:
+                    fitting = self._on_channel(one, item.channels[0])
+                    if best in fitting:
+                        kept[index] = replace(item, templates=fitting)
+                        single.remove(one)
+                        break
+        return kept, single
+
+    def _is_parted(
+        self, low: int, high: int, messages: Sequence[Message], pair: tuple[Message, Message]
+    ) -> bool:
+        """Tell whether two messages belong to different groups or times.
+
+        :param low: the last word of the first of them.
+        :param high: the first word of the second.
+        """
+        if any(low < item.first < high for item in messages if item not in pair):
+            return True
+        if any(low < item.first < high for item in self.sentence.pauses):
+            return True
+        if any(low < first < high for first, _ in self.sentence.elses):
+            return True
+        if self.sentence.reading.says(_AGAIN, low, pair[1].last + 3):
+            return True
+        between = any(low < item.first < high for item in self._conditions)
+        return between and any(item.last < min(pair[0].first, pair[1].first)
+                               for item in self._conditions)  # fmt: skip
+
+    def _is_bare(self, named: Message, item: Message, cut: tuple[int, int]) -> bool:
+        """Tell whether the words around a channel name no message of their own."""
+        low = max(cut[0], named.last + 1)
+        return max(self._scores(low, cut[1], item.channels[0]).values(), default=0.0) < _NAMED
+
+    def _on_channel(self, message: Message, channel: str) -> dict[str, float]:
+        """Return the templates of a message that a channel has."""
+        known = {item.template_id for item in self.sentence.catalogue.templates_for(channel)}
+        return {name: score for name, score in message.templates.items() if name in known}
+
+    def _with_first_channel(self, ordered: list[Message]) -> list[Message]:
+        """Return messages with the channel that is said for all of them: "Trên Zalo: …"."""
+        colons = self.sentence.reading.find(":")
+        if not colons or len(ordered) < 2:
+            return ordered
+        opening = [item for item in self.sentence.channel_mentions if item[2] < colons[0][0]]
+        grouped = any(item.first < colons[0][0] for item in self._conditions)
+        if len(self.sentence.channel_mentions) != 1 or not opening or grouped:
+            return ordered
+        channel = opening[0][0]
+        return [
+            replace(item, channels=(channel,), templates=fitting)
+            if (fitting := self._on_channel(item, channel)) else item
+            for item in ordered
+        ]  # fmt: skip
 
     def _in_own_clauses(self, found: Sequence[Message]) -> list[Message]:
         """Return what a clause sends to a group of its own: ", offices get the lookbook"."""
@@ -372,9 +506,10 @@ class MessageReader:
         names = {item.template_id: item.label for item in fitting}
         literal = [item for item in self.sentence.reading.mentions(names, literal=True)
                    if low <= item.first and item.last <= high]  # fmt: skip
-        low = self._message_begins(low, high, index)
-        high = self._message_ends(low, high, index, channel)
         spoken = {i for item in self._conditions for i in range(item.first, item.last + 1)}
+        spoken |= {i for one, two in self.sentence.elses for i in range(one, two + 1)}
+        low = self._message_begins(low, high, index, spoken)
+        high = self._message_ends(low, high, index, channel)
         spoken |= self._counted(low, high)
         said = [item for item in self.sentence.reading.inside(low, high)
                 if not {item.first, item.last} <= spoken]  # fmt: skip
@@ -389,11 +524,12 @@ class MessageReader:
             scores[name] = scores.get(name, 0.0) + share
         return scores
 
-    def _message_begins(self, low: int, high: int, index: Index) -> int:
+    def _message_begins(self, low: int, high: int, index: Index, spoken: Collection[int]) -> int:
         """Return where what is sent begins: after "thì", where a template is named there."""
         reading = self.sentence.reading
         for _, last in reversed(reading.find(r"thi|:", low, high)):
-            said = index.scores(reading.inside(last + 1, high))
+            said = index.scores([item for item in reading.inside(last + 1, high)
+                                 if not {item.first, item.last} <= set(spoken)])  # fmt: skip
             if max((score for score, _ in said.values()), default=0.0) >= _NAMED:
                 return last + 1
         return low

@@ -111,6 +111,50 @@ def test_a_message_is_known_in_the_other_language(
 
 
 @pytest.mark.parametrize(
+    ("sentence", "messages"),
+    [
+        ("Có ưu đãi thu cũ đổi mới, nhắn email cho hạng Vàng", [("email", "trade_in")]),
+        ("Lịch cúp điện mới có rồi, hạng Vàng thì Zalo cho họ", [("zalo", "outage")]),
+        ("Báo lịch cúp điện cho hạng Vàng, nhắn qua Zalo nhé", [("zalo", "outage")]),
+    ],
+)  # fmt: skip
+def test_a_name_and_a_channel_in_two_clauses_are_one_message(
+    sentence: str, messages: list[tuple[Any, ...]]
+) -> None:
+    assert [step for step in drafted(sentence) if len(step) == 2] == messages
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Nhắc dược sĩ ca tối kiểm kho",
+        "Zalo cho tài xế là mai đổi bến",
+        "Báo các bạn cửa hàng trưởng nộp báo cáo",
+        "Remind the night shift to lock the doors",
+        "Nhắn anh Hùng phòng thu hồi nợ lên họp",
+    ],
+)
+def test_colleagues_get_no_message(sentence: str) -> None:
+    assert Drafter(TELECOM, sentence).evidence < 0
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["Mấy chị VIP thì gửi email ưu đãi thu cũ đổi mới", "Hạng Vàng là Zalo lịch cúp điện cho chị"],
+)
+def test_a_form_of_address_is_no_receiver(sentence: str) -> None:
+    assert not Drafter(TELECOM, sentence)._is_for_others()
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["Zalo thực đơn quán cà phê cho hạng Vàng", "Zalo học bổng du lịch Úc cho hạng Vàng"],
+)
+def test_what_no_template_is_about_is_not_sent(sentence: str) -> None:
+    assert Drafter(TELECOM, sentence).is_doubtful
+
+
+@pytest.mark.parametrize(
     "sentence",
     [
         "Khách hạng Vàng thì gửi email ưu đãi thu cũ đổi mới giúp chị Thảo",
