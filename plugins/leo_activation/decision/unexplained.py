@@ -23,6 +23,8 @@ _EVERYONE = cue("everyone")
 _PLACES = cue("places")
 _TURNS = cue("turns")
 _ASKS_TO_SEND = cue("asks_to_send")
+# What nothing but those who get nothing follows: who they are must have been understood.
+_LEAVES_OUT = cue("leaves_out")
 _PARTS = (
     r"[,;.:]|thi|con(?= (?:lai|khach|nguoi|ai|nhung|neu|khong|thi|nhom|ban))|nhung(?! nguoi)|but"
 )
@@ -108,7 +110,10 @@ class Audience:
             if not any(low <= channel < at for channel in channels):
                 yield low, at - 1
         ends = rf"[,;.:!?]|thi|{_SENDS}|after|unless|except|in \d|sau \d"
-        opens = rf"(?:cho|toi|den|to|for)(?= (?:\w+ ){{0,2}}(?:{_HEADS})\b)|neu|if|unless|tru khi"
+        opens = (
+            rf"(?:cho|toi|den|to|for)(?= (?:\w+ ){{0,2}}(?:{_HEADS})\b)|neu|if|unless|tru khi|"
+            rf"{_LEAVES_OUT}"
+        )
         for _, at in reading.find(opens):
             stops = [low for low, _ in reading.find(ends, at + 1, last)]
             stops += [channel for channel in channels if channel > at]

@@ -130,3 +130,15 @@ def test_a_fact_is_denied_by_a_part_of_its_name(sentence: str, plan: list[tuple[
 )  # fmt: skip
 def test_the_rest_of_a_group_stays_in_it(sentence: str, plan: list[tuple[Any, ...]]) -> None:
     assert drafted(sentence) == plan
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        "trừ mấy bạn tóc xoăn", "ngoại trừ người đọc quốc tịch Nhật", "chừa mấy bạn hay mượn ra",
+        "except people with red hair", "but leave out whoever moved abroad",
+    ],
+)  # fmt: skip
+def test_nothing_is_sent_where_an_exception_is_not_understood(exception: str) -> None:
+    assert Drafter(BOOKS, f"Zalo giảm giá sách cho tất cả mọi người, {exception}").is_doubtful
+    assert not Drafter(BOOKS, "Zalo giảm giá sách cho tất cả, trừ khách sỉ").is_doubtful
