@@ -197,7 +197,7 @@ _PLAIN = _environment(is_html=False)
 _HTML = _environment(is_html=True)
 # What is trimmed from the end of a message must not be the half of an escaped line break.
 _MARKDOWN = _environment(
-    is_html=False, finalize=lambda value: escape_markdown(str(value).strip("\n"))
+    is_html=False, finalize=lambda value: escape_markdown(_without_edge_lines(str(value)))
 )
 # dialect -> how its values are escaped, and how its fixed text is read.
 _DIALECTS: Mapping[str, tuple[_Sandbox, Dialect[Any] | None]] = {
@@ -402,6 +402,17 @@ def _label(rendered: Rendered, channel: str) -> Rendered:
 
 def _labelled(text: str) -> str:
     return text if text.startswith(ADVERTISING_LABEL) else f"{ADVERTISING_LABEL} {text}"
+
+
+def _without_edge_lines(text: str) -> str:
+    """Return a value without empty lines around it.
+
+    The whole message is stripped afterwards, which would leave the backslash of an escaped line
+    break that stands before the last space.
+    """
+    if "\n" in text[: len(text) - len(text.lstrip())]:
+        text = text.lstrip()
+    return text.rstrip() if "\n" in text[len(text.rstrip()) :] else text
 
 
 def _labelled_markdown(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from leo_activation.delivery.seeds import read_seeds
@@ -327,6 +327,8 @@ MARKDOWN = [
 
 
 @pytest.mark.parametrize("source", MARKDOWN)
+@example(value="0\n ")
+@example(value=" \n0")
 @given(value=HOSTILE | st.text(alphabet="_*[]()~`>#+-=|{}.!\\\\\n a", max_size=12) | st.just(""))
 @settings(max_examples=40)
 def test_no_value_breaks_markdown(source: str, value: str) -> None:
