@@ -86,6 +86,10 @@ _CLOSE = 0.2
 _NAMED = 0.3
 # The share of the best attribute's score that the one before needs to be meant again.
 _NEARLY = 0.6
+# What an attribute gains that counts over the very time that a sentence names.
+_OVER_PERIOD = 0.5
+# What it gains that is counted in the unit that is said, and loses where no age is spoken of.
+_OWN_UNIT, _AGE_UNSAID = 0.5, 0.8
 # So little apart two attributes fit an amount alike.
 _SAME = 0.05
 # Who has the amount: that is no word of what is counted.
@@ -104,17 +108,21 @@ _VOUCHERS = (
 )
 # What happens some "times" is none of these.
 _NEVER_TIMES = ("days", "years", "vnd")
-# How much of a name "never" has to be said about.
-_TOLD = 0.5
+# How much of a name "never" has to be said about, and what the words before add to it.
+_TOLD, _LED = 0.5, 0.6
 _EACH = r"mot|moi|hang|a|an|per|each|every|trong|/"
 _DURING = r"trong(?: vong)?|in the (?:last|past)|last|past|over the (?:last|past)|within|during|in"
-_LATELY = r"qua|vua qua|gan day|gan nhat|tro lai day|vua roi"
+_LATELY = r"qua|vua qua|gan day|gan nhat|tro lai day|vua roi|nay|lai day"
 _COMPARED_AT = (
     r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu|under|at most|"
     r"no more than|fewer than|toi da"
 )
+# What did not happen for a time: "hasn't ridden for 30 days".
+_NOT_FOR = r"(?:\w+n t|not|never)(?: \w+){1,3} (?:for|in)"
 # A comparison that belongs to the time: "over the last 30 days".
 _OVER_LAST = r"over(?: the)? (?:last|past)|more than the (?:last|past)"
+# What is numbered, so that a number behind it is no age: "giày cỡ 34", "room 12".
+_NUMBERED = r"co|size|so|ma|tang|phong|lo|ban|room|number|no|floor|seat|code|gate|table"
 # So far from a time stands what did not happen in it.
 _AROUND = 8
 _NOTHING = r"(?:chua|khong|chang|ko)(?: \w+){0,5}|no|never|none|zero|\w+n t"
@@ -139,6 +147,15 @@ _NO_THINGS = frozenset(
     "bi la thich nao plus are is have has cung tai song gioi ban except but excluding unless tru "
     "ngoai nhung neu khi not khong chua only just which that while".split()
 ) | {""}
+# What is a number of months, and what is one of the twelve.
+_MONTHS_COUNTED = (
+    r"\bso thang\b|\bmonths\b|\b(?:ky|thoi) han\b|\btham nien\b|\bthoi gian\b|\bterm\b|"
+    r"\btenure\b|\bduration\b|\btuoi\b"
+)
+_MONTH_OF_YEAR = r"\b(?:sinh|birth\w*|bday)\b"
+# What no time at all is said in: "0 năm kinh nghiệm".
+_MINUTES_OF = {"nam": 525_600, "year": 525_600, "years": 525_600, "thang": 43_200,
+               "month": 43_200, "months": 43_200}  # fmt: skip
 # A day, a week, a month, a year.
 _ONE_OF_THEM = (1_440, 10_080, 43_200, 525_600)
 _SIZES = {"days": 1_440, "any": 1_440, "years": 525_600}
@@ -197,6 +214,7 @@ class AmountReader:
         )
         return (
             named
+            or self._is_in_flag(index)
             or self._is_for_new(first)
             or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
@@ -204,6 +222,20 @@ class AmountReader:
             or self._is_in_template(index)
             or self._is_period(index)
         )
+
+    def _is_in_flag(self, index: int) -> bool:
+        """Tell whether an amount is part of what a yes or no is about: "có con dưới 6 tuổi"."""
+        quantity, first, last = self.sentence.quantities[index]
+        near = {
+            item.name for item in self.sentence.reading.inside(max(0, first - 4), last + 3)
+            if item.last < first
+        }  # fmt: skip
+        return any(
+            any((one.value, one.after) == (quantity.value, quantity.after)
+                for one in find_quantities(item.label))
+            and near & (meanings_of(item) - _generic())
+            for item in self.sentence.catalogue.attributes if item.type == "boolean"
+        )  # fmt: skip
 
     def _is_joined(self, first: int) -> bool:
         """Tell whether an amount only describes what follows: "the 48-hour sale"."""
@@ -231,6 +263,10 @@ class AmountReader:
         if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
             return False
         if self._is_range(index, index + 1) or self._is_followed(index):
+            return False
+        if quantity.kind == "duration" and direction_said(self.sentence.reading, first, last):
+            return False
+        if self.sentence.reading.says("bang|=", first - 1, first - 1):
             return False
         given = self.sentence.reading.says(_VOUCHERS, first - 1, last + 1)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
@@ -268,9 +304,17 @@ class AmountReader:
         if quantity.value in _ONE_OF_THEM and any(high + 1 == first for _, _, high in others):
             return True
         counted = any(True for _ in self._counted_over(quantity))
-        compared = reading.says(_COMPARED_AT, max(0, first - 3), first - 1)
-        compared = compared and not reading.says(_OVER_LAST, max(0, first - 3), first - 1)
-        return (ends or led or counted) and not compared
+        return (ends or led or counted) and not self._is_compared(first)
+
+    def _is_compared(self, first: int) -> bool:
+        """Tell whether a time is compared with or was let pass, and is no mere period."""
+        reading = self.sentence.reading
+        low = max([0, first - 3, *(high + 1 for _, _, high in self.sentence.quantities
+                                   if high < first)])  # fmt: skip
+        if reading.says(_OVER_LAST, low, first - 1):
+            return False
+        lapsed = reading.says(_NOT_FOR, max(0, first - _AROUND), first - 1)
+        return lapsed or reading.says(_COMPARED_AT, low, first - 1)
 
     def _counted_over(self, quantity: Quantity) -> Iterator[Attribute]:
         """Yield the attributes that count over just that time: "claims in the last 12 months"."""
@@ -345,7 +389,8 @@ class AmountReader:
         quantity, first, _ = self.sentence.quantities[index]
         reading = self.sentence.reading
         operators = self._operators(index)
-        is_given = any(
+        left = reading.says(_STILL, first - 1, first - 1) if first else False
+        is_given = not left and any(
             reading.words[low].typed != "mà"
             for low, _ in reading.find(_GIVES, max(0, first - 2), first - 1)
         )
@@ -418,7 +463,9 @@ class AmountReader:
             if any(self._follows(index, low, high) for low, high in after):
                 return {name: 1.0}
         if self._is_range(index, index + 1):
-            return {"gte": 1.0}
+            above = self.sentence.reading.says(r"tren|hon|qua|over|above|more than", first - 1,
+                                               first - 1) if first else False  # fmt: skip
+            return {"gt" if above else "gte": 1.0}
         if index and self._is_range(index - 1, index):
             below = self.sentence.reading.says(r"duoi|under|below|less than", first - 2, first)
             return {"lt" if below else "lte": 1.0}
@@ -436,17 +483,21 @@ class AmountReader:
 
     def _is_followed(self, index: int) -> bool:
         """Tell whether a comparison stands right behind an amount: "two or more"."""
-        last = self.sentence.quantities[index][2]
+        quantity, _, last = self.sentence.quantities[index]
+        behind = last + 1 + bool(quantity.after)
         return any(
-            low == last + 1
+            last < low <= behind
             for _, words in _AFTER
-            for low, _ in self.sentence.reading.find(words, last + 1, last + 3)
+            for low, _ in self.sentence.reading.find(words, last + 1, last + 4)
         )
 
     def _follows(self, index: int, low: int, high: int) -> bool:
         """Tell whether a comparison after an amount is that amount's, not the next one's."""
         reading, last = self.sentence.reading, self.sentence.quantities[index][2]
         gap = reading.text_of(last + 1, low - 1)
+        if reading.words[low].text == "+" and reading.words[low - 1].end < reading.words[low].start:
+            # "Hơn 2 món + thẻ vàng" joins two conditions.
+            return False
         if len(gap.split()) > 3 or re.search(_APART_FROM, gap):
             return False
         others = self.sentence.quantities[index + 1 : index + 2]
@@ -473,14 +524,15 @@ class AmountReader:
         )
         between = self.sentence.reading.text_of(end + 1, start - 1)
         if not re.fullmatch(
-            r"(?:tuoi |trieu |ngay |nghin )?(?:den|toi|-|–|to|and|va)(?: duoi)?", between
+            r"(?:tuoi |trieu |ngay |nghin )?(?:(?:cho )?(?:den|toi)|-|–|to|and|va)(?: duoi)?",
+            between,
         ):
             return False
         opened = self.sentence.reading.says(
             r"tu|between|from|giua|trong khoang|khoang", max(0, first - 2), first - 1
         )
         return left.kind in (right.kind, "plain") and (
-            opened or between in ("-", "–", "den", "toi", "to")
+            opened or between.removeprefix("cho ") in ("-", "–", "den", "toi", "to")
         )
 
     def _comparing(self, low: int, first: int, *, is_time: bool) -> list[tuple[int, int]]:
@@ -583,13 +635,14 @@ class AmountReader:
             bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
             is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
             bonus += 0.6 if is_head else 0.0
-            bonus += 0.3 * (
-                self._is_own_unit(item, quantity, last) + self._is_lapse(item, quantity, low, high)
-            )
+            bonus += _OWN_UNIT * self._is_own_unit(item, quantity, last)
+            bonus += 0.3 * self._is_lapse(item, quantity, low, high)
+            bonus -= _AGE_UNSAID * self._is_unsaid_age(item, quantity, low, high)
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         self._point(index, numbers, found)
+        self._over_period(index, numbers, found)
         self._told_apart(found, low, high)
         things = {item.name for item in self.sentence.reading.inside(at, at)}
         if quantity.kind == "plain" and any(
@@ -644,6 +697,26 @@ class AmountReader:
             elif said in ways.values() or found[name] < _NAMED:
                 found[name] = min(found[name] - 0.6, 0.0)
 
+    def _over_period(
+        self, index: int, numbers: Sequence[Attribute], found: dict[str, float]
+    ) -> None:
+        """Prefer what is counted over the time that is named: "20 chuyến trong 30 ngày".
+
+        :param found: scores of attributes; changed here.
+        """
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind == "duration":
+            return
+        spans = [
+            one for at, (one, low, high) in enumerate(self.sentence.quantities)
+            if one.kind == "duration" and (0 < low - last <= _AROUND or 0 < first - high <= _AROUND)
+            and self._is_one_clause(first, low) and self._is_period(at)
+        ]  # fmt: skip
+        over = {item.name for one in spans for item in self._counted_over(one)}
+        for item in numbers:
+            if item.name in over and found.get(item.name, 0.0) > 0:
+                found[item.name] += _OVER_PERIOD
+
     def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
         if quantity.kind == "duration" and item.unit in ("any", "count"):
@@ -654,6 +727,14 @@ class AmountReader:
         if quantity.kind == "duration" and item.unit == "years" and not aged:
             return self.sentence.reading.says(r"nam|years?|yrs?", last, last)
         return bool(re.fullmatch(r"m\d", quantity.after)) and quantity.after in plain_label(item)
+
+    def _is_unsaid_age(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:
+        """Tell whether a time would be an age in months or years, and nothing says how old."""
+        aged = re.search(r"\bage\b|tuoi", plain_label(item)) is not None
+        words = rf"tuoi|old|aged?|{cue('heads')}|be|con"
+        return (
+            quantity.kind == "duration" and aged and not self.sentence.reading.says(words, low, high)
+        )
 
     def _is_lapse(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:
         """Tell whether an attribute counts since when something was not done, as the words do."""
@@ -686,6 +767,9 @@ class AmountReader:
     def _is_bare(self, quantity: Quantity, last: int) -> bool:
         """Tell whether nothing is counted, as in "readers over 50": then it is an age."""
         plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
+        _, first, _ = next(item for item in self.sentence.quantities if item[2] == last)
+        if first and self.sentence.reading.says(_NUMBERED, first - 1, first - 1):
+            return False
         words = self.sentence.reading.words
         ends = last + 1 >= len(words) or self.sentence.reading.says(
             r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma|"
@@ -748,16 +832,24 @@ class AmountReader:
         for low, high in reading.find(_NEVER):
             if self._is_since(low) or self._means_other(low):
                 continue
+            led = {item.name for item in reading.inside(max(0, low - 3), low - 1)}
             found = [
-                (share, item.unit == "count", -first, last, item.name)
+                (share + _LED * bool(led & self._own(item)), item.unit == "count", -first, last,
+                 item.name)
                 for item in counted
                 for share, first, last in [self._told_after(item, high)]
                 if share >= _TOLD
-            ]
+            ]  # fmt: skip
             if found:
                 *_, last, name = max(found)
                 operator = "gt" if re.match(_ONE, reading.text_of(low, high)) else "eq"
                 yield Condition(low, last, {name: 1.0}, {operator: 1.0}, {"0": 1.0})
+
+    def _own(self, attribute: Attribute) -> set[str]:
+        """Return the meanings that only one of the numbers of a catalogue is named with."""
+        others = (item for item in self.sentence.catalogue.attributes
+                  if item.type == "number" and item.name != attribute.name)  # fmt: skip
+        return meanings_of(attribute) - set().union(*(meanings_of(item) for item in others))
 
     def _means_other(self, low: int) -> bool:
         """Tell whether "no" is "nợ", a debt, or "chua" is "chừa", to spare."""
@@ -907,7 +999,8 @@ def _says_habit(
         # "Người đi từ 8 cuốc" are not eight years old.
         return False
     for words, names, kind in _HABITS:
-        named = re.search(names, attribute.name.lower()) is not None
+        told = f"{attribute.name.lower()} {plain_label(attribute)}"
+        named = re.search(names, told) is not None
         if quantity.kind == kind and named and reading.says(words, low, high):
             return True
     return False
@@ -944,7 +1037,7 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     unit = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
     unit = _MONTH if _counts_months(attribute) else unit
     if unit and value == 0:
-        return None
+        return 0 if quantity.after and _MINUTES_OF.get(quantity.after) == unit else None
     if unit in (_MONTH, _YEAR):
         # Twelve months are a year, though thirty days are a month.
         months = value / _MONTH if value % _MONTH == 0 else value / _YEAR * 12
@@ -957,8 +1050,12 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
 
 
 def _counts_months(attribute: Attribute) -> bool:
-    """Tell whether an attribute counts months that are left or gone, and is none of the year."""
-    return attribute.unit == "month" and bool(direction_of(attribute))
+    """Tell whether an attribute counts months, and is none of the year: a term, a tenure."""
+    if attribute.unit != "month":
+        return False
+    label = plain_label(attribute)
+    named = re.search(_MONTHS_COUNTED, label) and not re.search(_MONTH_OF_YEAR, label)
+    return bool(direction_of(attribute) or named)
 
 
 def _counted_in(attribute: Attribute) -> int:

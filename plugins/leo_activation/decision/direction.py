@@ -56,6 +56,8 @@ def direction_said(reading: Reading, first: int, last: int) -> Direction:
     after = re.split(rf"(?<![a-z0-9])(?:{_BREAKS})(?![a-z0-9])", f" {after}", maxsplit=1)[0]
     after = " ".join(after.split()[:_FAR])
     before = re.sub(rf"\b(?:{_COMPARISONS})\b", " ", reading.text_of(low, first - 1))
+    # "No sessions left and 90 days or more": what is left is something else.
+    before = re.split(r"\b(?:left|remaining) (?:and|but)\b", before)[-1]
     text = " ".join(f"{before} # {after}".split())
     if re.search(_STANDS_AHEAD, text):
         return "until"

@@ -127,7 +127,8 @@ _CODE = re.compile(
 _TO = re.compile(
     r"\s*(?:(?:den|toi|-|–|to|and|va|or|hoac|hay)"
     r"|(?:but|yet|nhung|ma) (?:(?:no|not) more than|at most|(?:less|fewer) than|under|below"
-    r"|khong qua|toi da|duoi))\s*"
+    r"|khong qua|toi da|duoi)|(?:den|toi|to) (?:duoi|under|below|less than)"
+    r"|cho (?:den|toi))\s*"
 )
 # Halves that people round: half a year is six months.
 _HALVES = {"nam": 259_200, "year": 259_200, "years": 259_200, "thang": 21_600, "month": 21_600}
@@ -548,7 +549,8 @@ def _duration(
         index += _unit(tokens, index) in {"p", "ph", "phut"}
     elif size == 60 and tail.isdecimal() and _MINUTES.get(_unit(tokens, index + 1)) == 1:
         minutes, index = minutes + int(tail), index + 2
-    return Quantity("duration", round(minutes), start, _DAYS.get(unit, "")), index
+    after = _DAYS.get(unit, "" if minutes else unit)
+    return Quantity("duration", round(minutes), start, after), index
 
 
 def _counts(unit: str) -> bool:

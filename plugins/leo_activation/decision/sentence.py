@@ -42,6 +42,8 @@ _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
 _SINCE_THEN = cue("since_then")
+# What is done before anybody waits for the next message.
+_SENT = r"gui|nhan(?! (?:hang|phong|xe|nha))|nhac|bao|tang|phat|moi(?= \w)|send|remind|invite|text"
 # From here on the words of a message are its name.
 _NAMED = 0.6
 # Names said word by word score at least so much.
@@ -338,6 +340,8 @@ class Sentence:
         )
         if not near and not follows:
             return None
+        if not near and self.reading.says(r"roi", last + 1, last + 1) and not self._has_sent(first):
+            return None
         word = self.reading.text_of(*near[-1]) if near else ""
         if word == "in" and not follows and self._is_counted_over(quantity):
             return None
@@ -360,6 +364,10 @@ class Sentence:
         if self.reading.says(_SINCE_THEN, last + 1, last + 3) and not near:
             return None
         return Pause(first, last, int(quantity.value), is_after=bool(near) and not follows)
+
+    def _has_sent(self, first: int) -> bool:
+        """Tell whether something is sent before a word, so that there is something to wait for."""
+        return self.has_message_between(-1, first) or self.reading.says(_SENT, 0, first - 1)
 
     def _is_bounded(self, first: int, last: int) -> bool:
         """Tell whether a duration is compared after it: "in 10 days or less"."""
