@@ -313,7 +313,13 @@ class _Writer:
         return list(ways)[best]
 
     def finish(self) -> Decoded:
-        """Return the plan, or none where nothing in it is sure enough to be carried out."""
+        """Return the plan, or none where it is not sure enough to be carried out.
+
+        Nobody gets anything while it is not known who was to be left out: that may be anybody.
+        """
+        if self.cursor.grammar.spares_strangers:
+            return Decoded(self.cursor.encode(END_TURN), [ChoiceRecord("start", "none", 1.0)],
+                           self.passes)  # fmt: skip
         weight = self.cursor.grammar.weights.get(CERTAINTY, 0.0)
         rest = sum(math.log(max(record.probability, _LEAST)) for record in self.records[1:])
         odds = self.begins + weight * rest

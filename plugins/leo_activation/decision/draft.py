@@ -591,9 +591,17 @@ class Drafter:
     @cached_property
     def is_doubtful(self) -> bool:
         """Tell whether the sentence restricts or sends what was not found in the catalogue."""
-        audience = Audience(self.sentence, self.conditions, self.messages)
-        message = MessageReader(self.sentence, self.conditions)
-        return audience.is_unexplained() or message.is_unknown()
+        return self.audience.is_unexplained() or self.names_unknown_message
+
+    @cached_property
+    def names_unknown_message(self) -> bool:
+        """Tell whether a message is asked for that no template is about."""
+        return MessageReader(self.sentence, self.conditions).is_unknown()
+
+    @cached_property
+    def audience(self) -> Audience:
+        """Return who is meant, with what of it was not understood."""
+        return Audience(self.sentence, self.conditions, self.messages)
 
     def _is_asked(self) -> bool:
         """Tell whether somebody asks a question."""

@@ -32,6 +32,7 @@ from leo_activation.decision.prompt import (
     clean_instruction,
     render_prompt,
 )
+from leo_activation.decision.silence import NOTHING_ASKED, silence_reason
 from leo_activation.decision.toolset import ToolSpec, schema_hash
 from leo_activation.decision.validation import PlanRejectedError, accept_output
 from leo_activation.decision.weights import PreparedModel
@@ -217,20 +218,23 @@ class Engine:
 
     def _compile(self, asked: Sequence[_Asked]) -> Iterator[tuple[str, Decision]]:
         spec = asked[0].spec
+        grammars = [
+            PlanGrammar(spec, item.request.instruction, advice=self._advice(item))
+            for item in asked
+        ]
         written = choose_many(
             self.gemma,
             self.prefix(spec),
             [self.tokenizer.suffix_ids(item.turn) for item in asked],
-            [
-                PlanGrammar(spec, item.request.instruction, advice=self._advice(item))
-                for item in asked
-            ],
+            grammars,
             self._encode,
             self._tensors,
         )
-        for item, decoded in zip(asked, written, strict=True):
+        for item, grammar, decoded in zip(asked, grammars, written, strict=True):
             raw = self.tokenizer.decode(decoded.ids)
             verdict, reason, plan = judge(spec, raw)
+            if verdict == "no_call":
+                reason = silence_reason(grammar.offers.draft)
             yield item.key, Decision(
                 verdict, reason, plan, raw, self.model, item.prompt_hash, spec.toolset_hash, 0,
                 decoded.choices, decoded.passes,
@@ -261,7 +265,7 @@ def judge(spec: ToolSpec, raw: str) -> tuple[Verdict, str | None, list[Call] | N
     except PlanRejectedError as error:
         return "rejected", str(error), None
     if not plan:
-        return "no_call", "Chỉ dẫn này không phải là yêu cầu gửi tin cho khách.", []
+        return "no_call", NOTHING_ASKED, []
     return "accepted", None, plan
 
 

@@ -93,6 +93,11 @@ class PlanGrammar:
         self.offers = Offers(spec, sentence)
         self.steps: list[Step] = self.offers.draft.steps if advice else []
 
+    @property
+    def spares_strangers(self) -> bool:
+        """Tell whether the words leave out people whom the catalogue does not know."""
+        return bool(self.weights) and self.offers.draft.audience.spares_strangers()
+
     def start(self) -> State:
         """Return the state before the first token."""
         return State()

@@ -51,6 +51,19 @@ class Audience:
         """Tell whether some restriction is none that the catalogue can check."""
         return any(True for _ in self._strange())
 
+    def unexplained(self) -> list[str]:
+        """Return the restrictions that the catalogue cannot check, in the marketer's words."""
+        reading = self.sentence.reading
+        return [
+            reading.sentence[reading.words[low].start : reading.words[high].end]
+            for low, high in self._strange()
+        ]
+
+    def spares_strangers(self) -> bool:
+        """Tell whether it is not known who is left out: "everyone except left-handed people"."""
+        ends = {high for _, high in self.sentence.reading.find(_LEAVES_OUT)}
+        return any(low - 1 in ends for low, _ in self._strange())
+
     def nearest(self) -> list[Condition]:
         """Return the values that restrictions may mean of which only a part was said.
 
