@@ -121,6 +121,7 @@ _PEOPLE_DO = (
 # All of a fact's name was said; and what states it.
 _FULL = 0.95
 _STATED = r"da|chua|already|not|yet"
+_DONE_BEFORE = r"da|dang|tung|vua|chua|khong|ai|khach|nguoi|co|la|thuoc"
 _RECEIVES_ALL = (
     r"(?:cho|toi|den|voi|doi voi|to|for|all|every|our|the|cac|nhung|moi|toan the|toan bo|tat ca|quy|"
     r"ai la|la)(?: (?:cac|nhung|moi|the|our|quy))*"
@@ -322,9 +323,24 @@ class ConditionReader:
         for other in self.sentence.template_mentions:
             wider = other.first < item.first or other.last > item.last
             if other.share >= 0.5 and wider and item.overlaps(other):
-                if not self._reaches_audience(other, item):
+                if not self._reaches_audience(other, item) and self._explains(other, item):
                     return True
-        return self._is_in_zone(item)
+        return self._is_in_zone(item) and self._is_of_one_template(item)
+
+    def _is_of_one_template(self, item: Mention) -> bool:
+        """Tell whether one template's name has all that some words say."""
+        names = {one.template_id: 1.0 for one in self.sentence.catalogue.templates}
+        return any(self._explains(Mention(0, -1, ((name, 1.0),), 1.0), item) for name in names)
+
+    def _explains(self, message: Mention, item: Mention) -> bool:
+        """Tell whether a message's name has all that is said: "gia hạn gói sv" has no students."""
+        if message.first <= item.first and item.last <= message.last:
+            return True
+        labels = {one.template_id: one.label for one in self.sentence.catalogue.templates}
+        told = {one.name.removeprefix("~")
+                for one in features([*words_of(labels[message.best]), *name_words(message.best)])}
+        said = self.sentence.reading.inside(item.first, item.last)
+        return {one.name for one in said if one.name[0] not in "~" and " " not in one.name} <= told
 
     def _is_of_people(self, first: int) -> bool:
         """Tell whether people and what they do stand right before: "everyone who brews with …"."""
@@ -434,7 +450,12 @@ class ConditionReader:
 
     def _is_in_label(self, item: Mention) -> bool:
         """Tell whether a message's own name has some words and the one before: "mời … gói năm"."""
-        said = self.sentence.reading.text_of(item.first - 1, item.last)
+        reading = self.sentence.reading
+        if reading.says(_DONE_BEFORE, item.first - 2, item.first - 2) or (
+            self.sentence.is_excepted(item.first, item.last)
+        ):
+            return False
+        said = reading.text_of(item.first - 1, item.last)
         labels = {one.template_id: one.label for one in self.sentence.catalogue.templates}
         return any(
             other.first < item.first and item.last <= other.last

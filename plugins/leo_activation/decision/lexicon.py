@@ -70,6 +70,8 @@ _SHORT: dict[str, tuple[str, ...]] = {
     "tgian": ("thoi", "gian"), "thg": ("thang",), "ntin": ("nhan", "tin"),
     "bthg": ("binh", "thuong"), "sdung": ("su", "dung"), "ttoan": ("thanh", "toan"),
 }  # fmt: skip
+# What stands after "mời" in a phrase; after "mới" and "mỗi" stand others.
+_INVITED = frozenset("lai ban phong quay tro ra dung mua tham du goi".split())
 _AFTER_NAME = frozenset("thi , : . ; ) gui nhan o tren duoi hoac".split())
 _VIETNAMESE = frozenset("thi gui khach neu khong nhan duoc nha giup".split())
 # Words that every sentence has and that tell nothing apart.
@@ -226,6 +228,9 @@ def _longest(
         if words[at + length - 1].typed in ("tại", "mọi"):
             # "Mua xe tại đại lý" buys no truck, "xe tải"; "khách mọi chi nhánh" are not new.
             continue
+        if words[at].typed == "mời" and words[at + 1].text not in _INVITED:
+            # "Mời ngày hội" is no "mỗi ngày", and "mời học thử" no "mới học".
+            continue
         texts = tuple(word.text for word in words[at : at + length])
         names = phrases.get(texts) or phrases.get((*texts[:-1], _singular(texts[-1])))
         if names:
@@ -289,6 +294,10 @@ def _stems(word: str) -> tuple[str, ...]:
 
 def _parts(plain: Sequence[str], at: int, length: int) -> Iterator[Feature]:
     """Yield what the parts of a phrase mean, marked: a credit card is a card, if need be."""
+    for size in range(2, length):
+        for index in range(at, at + length - size + 1):
+            for name in _phrases().get(tuple(plain[index : index + size]), ()):
+                yield Feature(f"~{name}", index, index + size - 1)
     for index in range(at, at + length):
         # A syllable of a Vietnamese word means little alone.
         if len(plain[index]) > _SYLLABLE and plain[index] not in COMMON:

@@ -207,10 +207,10 @@ def units_of(found: Sequence[Feature]) -> tuple[frozenset[str], ...]:
 
 
 def _parts_of(found: Sequence[Feature], unit: frozenset[str]) -> frozenset[str]:
-    """Return what the single words of a phrase may mean."""
+    """Return what the parts of a phrase may mean, but for those that many names have."""
     runs = {(item.first, item.last) for item in found if item.name in unit}
     return frozenset(
-        item.name[1:] for item in found if item.name[0] == "~"
+        item.name[1:] for item in found if item.name[0] == "~" and item.name[1:] not in _little()
         and any(first <= item.first and item.last <= last for first, last in runs)
     )  # fmt: skip
 
