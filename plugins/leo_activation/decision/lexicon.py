@@ -23,6 +23,7 @@ CUES_FILE = "cues.v1.json"
 PLACES_FILE = "places.v1.json"
 _LONGEST = 4
 _SYLLABLE = 3
+_PAIR = 2
 # Words that only look like forms of others.
 _NO_FORMS = frozenset(
     "news goods glasses always business class pass less does was his this".split()
@@ -228,8 +229,7 @@ def _longest(
         if words[at + length - 1].typed in ("tại", "mọi"):
             # "Mua xe tại đại lý" buys no truck, "xe tải"; "khách mọi chi nhánh" are not new.
             continue
-        if words[at].typed == "mời" and words[at + 1].text not in _INVITED:
-            # "Mời ngày hội" is no "mỗi ngày", and "mời học thử" no "mới học".
+        if _is_invitation(words, at, length):
             continue
         texts = tuple(word.text for word in words[at : at + length])
         names = phrases.get(texts) or phrases.get((*texts[:-1], _singular(texts[-1])))
@@ -243,6 +243,16 @@ def _longest(
         spelt = phrases.get((f"{words[at].text}'",), ())
     forms = (phrases.get(tuple(form.split()), ()) for form in (plain[at], *_stems(plain[at])))
     return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
+
+
+def _is_invitation(words: Sequence[Word], at: int, length: int) -> bool:
+    """Tell whether "mời ngày hội" stands there, and no "mỗi ngày"; "mời học thử", no "mới học"."""
+    if words[at].text != "moi":
+        return False
+    if words[at].typed == "mời":
+        return words[at + 1].text not in _INVITED or words[at + 1].typed == "lái"
+    pair = tuple(word.text for word in words[at + 1 : at + 1 + _PAIR])
+    return words[at].typed == "moi" and length == _PAIR and len(pair) == _PAIR and pair in _phrases()
 
 
 def is_common(word: Word, plain: str = "") -> bool:

@@ -160,7 +160,7 @@ class Sentence:
         literal = not any(names.values()) and len(names) > SHOWN_VALUES
         found = [item for item in self.reading.mentions(names, literal=literal, pieces=True)
                  if not self._is_other_word(item) and not self._is_only_head(attribute, item)
-                 and not self._is_denial(item)]  # fmt: skip
+                 and not self._is_denial(item) and not self._is_crossing(item)]  # fmt: skip
         sure = [item for item in found
                 if not self._is_lone(item) or self._names_attribute(attribute, item)]  # fmt: skip
         for item in found:
@@ -181,6 +181,11 @@ class Sentence:
         """Tell whether a word only denies: "không quá 15 ngày" is nothing of "Hàng không"."""
         words = self.reading.words[item.first : item.last + 1]
         return len(words) == 1 and words[0].text in _DENIALS and item.names[0][1] < _SAID_OUT
+
+    def _is_crossing(self, item: Mention) -> bool:
+        """Tell whether words reach from a message to people: "sách mới cho khách có con học"."""
+        crossed = rf"(?:cho|toi|den|to|for) (?:nhung |cac |may |the |our )?(?:{cue('heads')})"
+        return self.reading.says(crossed, item.first + 1, item.last - 1)
 
     def _is_only_head(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether words only name what all values are kinds of: "xe", "gói định kỳ".
