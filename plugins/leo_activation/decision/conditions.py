@@ -402,8 +402,10 @@ class ConditionReader:
         """Tell whether any template is called by words like these."""
         said = {one.name.removeprefix("~")
                 for one in self.sentence.reading.inside(item.first, item.last)}  # fmt: skip
+        plain = {word.text for word in self.sentence.reading.words[item.first : item.last + 1]}
         return any(
             said & {one.name.removeprefix("~") for one in features(words)}
+            or plain <= {word.text for word in words}
             for template in self.sentence.catalogue.templates
             for words in (words_of(template.label), name_words(template.template_id))
         )
