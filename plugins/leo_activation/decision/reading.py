@@ -183,6 +183,8 @@ def _is_only_code(words: Sequence[Word], own: Sequence[Word]) -> bool:
     """Tell whether a name is two or three letters that mean something else than its label."""
     if len(words) != 1 or not own or len(words[0].text) > _CODE:
         return False
+    if words[0].text in {word.text for word in own}:
+        return False
     told = {item.name for item in features(words)}
     meant = {item.name.removeprefix("~") for item in features(own, spelt=True)}
     return not told & meant
@@ -398,6 +400,8 @@ class Reading:
             ):
                 if any(_ends(word, digits) for word in self.words[first : last + 1]):
                     break
+                if self._is_only_part(marks, first, last):
+                    continue
                 scores = index.scores(self.inside(first, last))
                 if not scores:
                     continue
@@ -430,6 +434,13 @@ class Reading:
                                   if value[0] >= 0.75 * best[0])  # fmt: skip
                     found.append(Mention(first, last, close, best[1]))
         return found
+
+    def _is_only_part(self, marks: Sequence[Feature], first: int, last: int) -> bool:
+        """Tell whether a phrase with more words says all that some words say: "the south"."""
+        within = {item.name for item in marks if first <= item.first and item.last <= last}
+        return all(name[0] == "~" for name in within) and any(
+            item.name[0] != "~" and item.first <= first and last <= item.last for item in marks
+        )
 
     def _agrees(self, label: str, first: int, last: int) -> bool:
         """Tell whether a name that denies something is spoken of by words that do so too."""
