@@ -111,13 +111,8 @@ _HAVING = cue("having")
 # Two values at once: "both A and B", "sở hữu cả A lẫn B"; and two groups: "cho cả A lẫn B".
 _BOTH, _BOTH_OF, _BOTH_GROUPS = cue("both"), cue("both_of"), cue("both_groups")
 _TOGETHER = cue("together")
-# So far before two values stands what joins them, and before one, whose it is.
+# So far before two values stands what joins them.
 _LEAD = 5
-# People and what they do: "everyone who brews with a …", "người đang dùng …".
-_PEOPLE_DO = (
-    rf"(?:{cue('heads')}|{cue('gangs')})(?: nao| deu| cung)*(?: (?:{cue('doings')}))+"
-    rf"(?: (?:an?|the|our|bang|voi|with|ve|about|den|toi|in|on))*"
-)
 # All of a fact's name was said; and what states it.
 _FULL = 0.95
 _STATED = r"da|chua|already|not|yet"
@@ -306,7 +301,7 @@ class ConditionReader:
     def _is_template_only(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the words are those of a template and name no audience."""
         reading = self.sentence.reading
-        if not self._is_in_some_template(item) or self._is_of_people(item.first):
+        if not self._is_in_some_template(item) or self.sentence.is_of_people(item.first):
             return False
         if self.sentence.clause_start(item.first) == item.first:
             return self._opens_message(item)
@@ -341,12 +336,6 @@ class ConditionReader:
                 for one in features([*words_of(labels[message.best]), *name_words(message.best)])}
         said = self.sentence.reading.inside(item.first, item.last)
         return {one.name for one in said if one.name[0] not in "~" and " " not in one.name} <= told
-
-    def _is_of_people(self, first: int) -> bool:
-        """Tell whether people and what they do stand right before: "everyone who brews with …"."""
-        low = max(0, first - _LEAD)
-        found = self.sentence.reading.find(_PEOPLE_DO, low, first - 1) if first else []
-        return any(high == first - 1 for _, high in found)
 
     def _is_spelt_out(self, item: Mention) -> bool:
         """Tell whether words stand in the middle of a message's name said word by word."""
@@ -806,6 +795,8 @@ def _called(attribute: Attribute) -> dict[str, str]:
     if label != attribute.label:
         ends = r"(?i) (?:của )?(?:học viên|khách hàng|khách|hội viên|thành viên)$"
         label = re.sub(ends, "", label) or label
+    # "Có con nhỏ" is said of "con nhỏ".
+    label = re.sub(r"(?i)^(?:đã |đang )?có (?=\S+ \S)", "", label)
     return {attribute.name: label}
 
 

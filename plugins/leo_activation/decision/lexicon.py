@@ -226,6 +226,9 @@ def _longest(
     """Return the longest known phrase that begins at a word, and what it may mean."""
     phrases = _phrases()
     for length in range(min(_LONGEST, len(plain) - at), 1, -1):
+        if length == _PAIR and _opens_longer(words, at + 1):
+            # "Đã lập gia đình": "lập gia đình" means more than "đã lập".
+            continue
         if words[at + length - 1].typed in ("tại", "mọi"):
             # "Mua xe tại đại lý" buys no truck, "xe tải"; "khách mọi chi nhánh" are not new.
             continue
@@ -243,6 +246,12 @@ def _longest(
         spelt = phrases.get((f"{words[at].text}'",), ())
     forms = (phrases.get(tuple(form.split()), ()) for form in (plain[at], *_stems(plain[at])))
     return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
+
+
+def _opens_longer(words: Sequence[Word], at: int) -> bool:
+    """Tell whether a phrase of more than two words begins at a word."""
+    texts = tuple(word.text for word in words[at : at + _LONGEST])
+    return any(texts[:size] in _phrases() for size in range(_PAIR + 1, len(texts) + 1))
 
 
 def _is_invitation(words: Sequence[Word], at: int, length: int) -> bool:

@@ -42,6 +42,12 @@ _CHANNEL_IS_FACT = cue("channel_is_fact")
 _PEOPLE_SHORT = cue("people_short")
 _COMPARES = cue("compares")
 _SINCE_THEN = cue("since_then")
+# People and what they do, "everyone who brews with a …", "người đang dùng …", so far ahead of it.
+_PEOPLE_DO = (
+    rf"(?:{cue('heads')}|{cue('gangs')})(?: nao| deu| cung)*(?: (?:{cue('doings')}))+"
+    rf"(?: (?:an?|the|our|bang|voi|with|ve|about|den|toi|in|on))*"
+)
+_AHEAD = 5
 # From here on the words of a message are its name.
 _NAMED = 0.6
 # Names said word by word score at least so much.
@@ -231,8 +237,14 @@ class Sentence:
         )
         opens = self.clause_start(item.first) == item.first and not everyday
         marked = self.reading.says(_MARKERS, max(0, item.first - 2), item.first - 1)
+        marked = marked or self.is_of_people(item.first)
         followed = self.reading.says(_FOLLOWERS, item.last + 1, item.last + 1)
         return everyday or (short and not (opens or marked or followed))
+
+    def is_of_people(self, first: int) -> bool:
+        """Tell whether people and what they do stand right before: "everyone who brews with …"."""
+        found = self.reading.find(_PEOPLE_DO, max(0, first - _AHEAD), first - 1) if first else []
+        return any(high == first - 1 for _, high in found)
 
     def _names_attribute(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the attribute itself is named around a value."""
