@@ -188,10 +188,13 @@ def _keys(phrase: str) -> Iterator[tuple[str, ...]]:
         yield from ((phrase,), (f"{plain}'",))
 
 
-def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
+def features(
+    words: Sequence[Word], *, spelt: bool = False, longest: int = _LONGEST
+) -> list[Feature]:
     """Return what the words of a text mean: the longest known phrases, and the words left over.
 
     :param spelt: whether a word without accents is meant without them, even where all are.
+    :param longest: so many words may a phrase have.
     """
     plain = [_SPELT.get(word.typed, word.text) for word in words]
     accented = spelt or any(word.typed != word.text for word in words)
@@ -203,7 +206,7 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
     found: list[Feature] = []
     at = 0
     while at < len(words):
-        length, names = _longest(words, plain, at, accented=accented)
+        length, names = _longest(words, plain, at, accented=accented, longest=longest)
         found += [Feature(name, at, at + length - 1) for name in names]
         if not names and plain[at][0].isalnum() and not is_common(words[at], plain[at]):
             found.append(Feature(_root(plain[at]), at, at))
@@ -221,12 +224,12 @@ def _ends_name(plain: Sequence[str], at: int) -> bool:
 
 
 def _longest(
-    words: Sequence[Word], plain: Sequence[str], at: int, *, accented: bool
+    words: Sequence[Word], plain: Sequence[str], at: int, *, accented: bool, longest: int
 ) -> tuple[int, tuple[str, ...]]:
     """Return the longest known phrase that begins at a word, and what it may mean."""
     phrases = _phrases()
-    for length in range(min(_LONGEST, len(plain) - at), 1, -1):
-        if length == _PAIR and _opens_longer(words, at + 1):
+    for length in range(min(longest, len(plain) - at), 1, -1):
+        if length == _PAIR < longest and _opens_longer(words, at + 1):
             # "Đã lập gia đình": "lập gia đình" means more than "đã lập".
             continue
         if words[at + length - 1].typed in ("tại", "mọi"):

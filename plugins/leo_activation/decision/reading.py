@@ -33,6 +33,8 @@ _LITTLE, _LEAST = 0.45, 0.2
 _ALL = 0.95
 # What one word of a phrase counts beside the whole.
 _PART = 0.5
+# A phrase of more words is also read word by word.
+_PHRASE = 2
 # A name of so few letters is a code.
 _CODE = 3
 # Codes of countries, languages and majors that are also words of every English sentence.
@@ -130,6 +132,11 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
                 units = units_of(found)
                 parts = tuple(_parts_of(found, unit) for unit in units)
                 made.append(Variant(name, plain, units, typed, parts))
+                if any(item.last - item.first >= _PHRASE for item in found):
+                    # Who knows a long phrase also knows the words that it consists of.
+                    single = features(words, spelt=bool(label), longest=_PHRASE)
+                    if known <= {at for item in single for at in range(item.first, item.last + 1)}:
+                        made.append(Variant(name, plain, units_of(single), typed))
             for alias in (*_ALIASES.get(" ".join(plain), ()), *_short_forms(name, plain)):
                 made.append(Variant(name, tuple(alias.split()), ()))
         made += [Variant(name, words, ()) for words in _with_signs(label)]
