@@ -118,8 +118,8 @@ _FULL = 0.95
 _STATED = r"da|chua|already|not|yet"
 _DONE_BEFORE = r"da|dang|tung|vua|chua|khong|ai|khach|nguoi|co|la|thuoc"
 _RECEIVES_ALL = (
-    r"(?:cho|toi|den|voi|doi voi|to|for|all|every|our|the|cac|nhung|moi|toan the|toan bo|tat ca|quy|"
-    r"ai la|la)(?: (?:cac|nhung|moi|the|our|quy))*"
+    r"(?:cho|toi|den|voi|doi voi|to|for|all|every|our|the|cac|nhung|moi|toan the|toan bo|tat ca|"
+    r"quy|ai la|la)(?: (?:cac|nhung|moi|the|our|quy))*"
 )
 _LEAVES_OUT = rf"{cue('left_out')}|{cue('spares')}"
 _KNOWING = cue("knowing")
@@ -332,8 +332,10 @@ class ConditionReader:
         if message.first <= item.first and item.last <= message.last:
             return True
         labels = {one.template_id: one.label for one in self.sentence.catalogue.templates}
-        told = {one.name.removeprefix("~")
-                for one in features([*words_of(labels[message.best]), *name_words(message.best)])}
+        told = {
+            one.name.removeprefix("~")
+            for one in features([*words_of(labels[message.best]), *name_words(message.best)])
+        }
         said = self.sentence.reading.inside(item.first, item.last)
         return {one.name for one in said if one.name[0] not in "~" and " " not in one.name} <= told
 

@@ -264,7 +264,9 @@ def _is_invitation(words: Sequence[Word], at: int, length: int) -> bool:
     if words[at].typed == "mời":
         return words[at + 1].text not in _INVITED or words[at + 1].typed == "lái"
     pair = tuple(word.text for word in words[at + 1 : at + 1 + _PAIR])
-    return words[at].typed == "moi" and length == _PAIR and len(pair) == _PAIR and pair in _phrases()
+    return (
+        words[at].typed == "moi" and length == _PAIR and len(pair) == _PAIR and pair in _phrases()
+    )
 
 
 def is_common(word: Word, plain: str = "") -> bool:

@@ -407,11 +407,8 @@ class Reading:
             ):
                 if any(_ends(word, digits) for word in self.words[first : last + 1]):
                     break
-                if self._is_only_part(marks, first, last):
-                    continue
-                scores = index.scores(self.inside(first, last))
-                if not scores:
-                    continue
+                only_part = self._is_only_part(marks, first, last)
+                scores = {} if only_part else index.scores(self.inside(first, last))
                 scores = {
                     name: value
                     for name, value in scores.items()
