@@ -99,6 +99,9 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
         return False
     if reading.says(_ASKS_TO_SEND, low, low) and reading.says(_HEADS, low + 1, high):
         return False
+    if any(item.first == low and item.key[1] not in ("true", "false") for item in conditions):
+        # "My Dinh families: …" begins with a place.
+        return False
     if _OF_WRITERS.match(reading.sentence[reading.words[low].start :]):
         return True
     lapsed = reading.says(_LAPSED, low, high)

@@ -113,6 +113,14 @@ _BOTH, _BOTH_OF, _BOTH_GROUPS = cue("both"), cue("both_of"), cue("both_groups")
 _TOGETHER = cue("together")
 # So far before two values stands what joins them.
 _LEAD = 5
+# All of a fact's name was said; and what states it.
+_FULL = 0.95
+_STATED = r"da|chua|already|not|yet"
+_DONE_BEFORE = r"da|dang|tung|vua|chua|khong|ai|khach|nguoi|co|la|thuoc"
+_RECEIVES_ALL = (
+    r"(?:cho|toi|den|voi|doi voi|to|for|all|every|our|the|cac|nhung|moi|toan the|toan bo|tat ca|"
+    r"quy|ai la|la)(?: (?:cac|nhung|moi|the|our|quy))*"
+)
 _LEAVES_OUT = rf"{cue('left_out')}|{cue('spares')}"
 _KNOWING = cue("knowing")
 _ON_FILE = cue("on_file")
@@ -293,10 +301,12 @@ class ConditionReader:
     def _is_template_only(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the words are those of a template and name no audience."""
         reading = self.sentence.reading
-        if not self._is_in_some_template(item):
+        if not self._is_in_some_template(item) or self.sentence.is_of_people(item.first):
             return False
         if self.sentence.clause_start(item.first) == item.first:
             return self._opens_message(item)
+        if self._is_spelt_out(item):
+            return True
         led = reading.says(_AUDIENCE_LEAD, item.first - 1, item.first - 1) if item.first else True
         followed = reading.says(_FOLLOWS_GROUP, item.last + 1, item.last + 1)
         if self._is_told(item):
@@ -308,9 +318,39 @@ class ConditionReader:
         for other in self.sentence.template_mentions:
             wider = other.first < item.first or other.last > item.last
             if other.share >= 0.5 and wider and item.overlaps(other):
-                if not self._reaches_audience(other, item):
+                if not self._reaches_audience(other, item) and self._explains(other, item):
                     return True
-        return self._is_in_zone(item)
+        return self._is_in_zone(item) and self._is_of_one_template(item)
+
+    def _is_of_one_template(self, item: Mention) -> bool:
+        """Tell whether one template's name has all that some words say."""
+        names = {one.template_id: 1.0 for one in self.sentence.catalogue.templates}
+        return any(self._explains(Mention(0, -1, ((name, 1.0),), 1.0), item) for name in names)
+
+    def _explains(self, message: Mention, item: Mention) -> bool:
+        """Tell whether a message's name has all that is said: "gia hạn gói sv" has no students."""
+        if message.first <= item.first and item.last <= message.last:
+            return True
+        labels = {one.template_id: one.label for one in self.sentence.catalogue.templates}
+        told = {
+            one.name.removeprefix("~")
+            for one in features([*words_of(labels[message.best]), *name_words(message.best)])
+        }
+        said = self.sentence.reading.inside(item.first, item.last)
+        return {one.name for one in said if one.name[0] not in "~" and " " not in one.name} <= told
+
+    def _is_spelt_out(self, item: Mention) -> bool:
+        """Tell whether words stand in the middle of a message's name said word by word."""
+        reading = self.sentence.reading
+        if reading.says(cue("heads"), item.first - 1, item.first - 1) and (
+            reading.words[item.first - 1].typed not in ("hồ", "hộ", "chú", "chủ")
+        ):
+            return False
+        return any(
+            other.share >= _WHOLE and other.names[0][1] >= _LITERAL
+            and other.first < item.first and item.last <= other.last
+            for other in self.sentence.template_mentions
+        )  # fmt: skip
 
     def _reaches_audience(self, message: Mention, item: Mention) -> bool:
         """Tell whether a message's words end where people begin: "trại hè tới phụ huynh lớp …"."""
@@ -353,8 +393,10 @@ class ConditionReader:
         """Tell whether any template is called by words like these."""
         said = {one.name.removeprefix("~")
                 for one in self.sentence.reading.inside(item.first, item.last)}  # fmt: skip
+        plain = {word.text for word in self.sentence.reading.words[item.first : item.last + 1]}
         return any(
             said & {one.name.removeprefix("~") for one in features(words)}
+            or plain <= {word.text for word in words}
             for template in self.sentence.catalogue.templates
             for words in (words_of(template.label), name_words(template.template_id))
         )
@@ -397,12 +439,32 @@ class ConditionReader:
         """Tell whether the attribute itself is named right before a value: "gói gia đình"."""
         before = self.sentence.reading.inside(max(0, item.first - 2), item.first - 1)
         right = {one.name for one in before if one.last == item.first - 1}
-        return bool(meanings_of(attribute) & right)
+        return bool(meanings_of(attribute) & right) and not self._is_in_label(item)
+
+    def _is_in_label(self, item: Mention) -> bool:
+        """Tell whether a message's own name has some words and the one before: "mời … gói năm"."""
+        reading = self.sentence.reading
+        if reading.says(_DONE_BEFORE, item.first - 2, item.first - 2) or (
+            self.sentence.is_excepted(item.first, item.last)
+        ):
+            return False
+        said = reading.text_of(item.first - 1, item.last)
+        labels = {one.template_id: one.label for one in self.sentence.catalogue.templates}
+        return any(
+            other.first < item.first and item.last <= other.last
+            and re.search(rf"\b{re.escape(said)}\b",
+                          " ".join(word.text for word in words_of(labels[other.best])))
+            for other in self.sentence.template_mentions
+        )  # fmt: skip
 
     def _is_subject(self, item: Condition) -> bool:
         """Tell whether a place is what the message is about: everyone is to get it."""
         attribute = self.sentence.catalogue.attribute(next(iter(item.attributes)))
         if attribute is None or attribute.type not in ("text", "any") or "eq" not in item.operators:
+            return False
+        head = self.sentence.reading.text_of(item.first - 2, item.first - 1)
+        if item.first > 1 and re.search(rf"\b{re.escape(head)}\b", plain_label(attribute)):
+            # "Chi nhánh Nghệ An" is a place of those whose "thành phố của chi nhánh" it is.
             return False
         return self.sentence.reading.says(_THINGS, max(0, item.first - 3), item.first - 1) and not (
             self.sentence.reading.says(_SOMEBODY, max(0, item.first - 3), item.first)
@@ -509,11 +571,8 @@ class ConditionReader:
             return True
         if self.sentence.reading.says(r"hang|cap|tier|level|rank", item.last + 1, item.last + 1):
             return True
-        marked = self.sentence.reading.says(
-            _HAVING,
-            max(0, item.first - 2), item.first,
-        )  # fmt: skip
-        if marked or self._leads(item) or self._is_head(item):
+        marked = self.sentence.reading.says(_HAVING, self._near_before(item.first), item.first)
+        if marked or self._leads(item) or self._is_head(item) or self._says_whole(item):
             return False
         if self._is_in_some_template(item) and self._is_in_zone(item):
             return True
@@ -527,6 +586,25 @@ class ConditionReader:
         return not alone and not self.sentence.reading.says(
             _MARKERS, max(0, item.first - 3), item.first - 1
         )
+
+    def _near_before(self, first: int) -> int:
+        """Return where the two words before some words begin, or what ends the clause before."""
+        breaks = self.sentence.reading.find(r"[,;:.]", first - 2, first - 1) if first > 1 else []
+        return breaks[-1][1] + 1 if breaks else max(0, first - 2)
+
+    def _says_whole(self, item: Mention) -> bool:
+        """Tell whether a fact is stated in full: "thẻ đã kích hoạt", "toàn thể xã viên"."""
+        attribute = self.sentence.catalogue.attribute(item.best)
+        if attribute is None or item.share < _FULL:
+            return False
+        reading = self.sentence.reading
+        opens = self.sentence.clause_start(item.first) == item.first
+        if opens and reading.says(_STATED, item.first, item.last):
+            return True
+        if not re.match(r"(?i)(?:là|is an?) ", attribute.label):
+            return False
+        led = reading.find(_RECEIVES_ALL, max(0, item.first - 3), item.first - 1)
+        return opens or any(high == item.first - 1 for _, high in led)
 
     def _is_head(self, item: Mention) -> bool:
         """Tell whether words say who is meant: "hội viên có từ …", "to non-members with …"."""
@@ -719,6 +797,8 @@ def _called(attribute: Attribute) -> dict[str, str]:
     if label != attribute.label:
         ends = r"(?i) (?:của )?(?:học viên|khách hàng|khách|hội viên|thành viên)$"
         label = re.sub(ends, "", label) or label
+    # "Có con nhỏ" is said of "con nhỏ".
+    label = re.sub(r"(?i)^(?:đã |đang )?có (?=\S+ \S)", "", label)
     return {attribute.name: label}
 
 

@@ -23,6 +23,7 @@ CUES_FILE = "cues.v1.json"
 PLACES_FILE = "places.v1.json"
 _LONGEST = 4
 _SYLLABLE = 3
+_PAIR = 2
 # Words that only look like forms of others.
 _NO_FORMS = frozenset(
     "news goods glasses always business class pass less does was his this".split()
@@ -70,6 +71,8 @@ _SHORT: dict[str, tuple[str, ...]] = {
     "tgian": ("thoi", "gian"), "thg": ("thang",), "ntin": ("nhan", "tin"),
     "bthg": ("binh", "thuong"), "sdung": ("su", "dung"), "ttoan": ("thanh", "toan"),
 }  # fmt: skip
+# What stands after "mời" in a phrase; after "mới" and "mỗi" stand others.
+_INVITED = frozenset("lai ban phong quay tro ra dung mua tham du goi".split())
 _AFTER_NAME = frozenset("thi , : . ; ) gui nhan o tren duoi hoac".split())
 _VIETNAMESE = frozenset("thi gui khach neu khong nhan duoc nha giup".split())
 # Words that every sentence has and that tell nothing apart.
@@ -185,10 +188,13 @@ def _keys(phrase: str) -> Iterator[tuple[str, ...]]:
         yield from ((phrase,), (f"{plain}'",))
 
 
-def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
+def features(
+    words: Sequence[Word], *, spelt: bool = False, longest: int = _LONGEST
+) -> list[Feature]:
     """Return what the words of a text mean: the longest known phrases, and the words left over.
 
     :param spelt: whether a word without accents is meant without them, even where all are.
+    :param longest: so many words may a phrase have.
     """
     plain = [_SPELT.get(word.typed, word.text) for word in words]
     accented = spelt or any(word.typed != word.text for word in words)
@@ -200,7 +206,7 @@ def features(words: Sequence[Word], *, spelt: bool = False) -> list[Feature]:
     found: list[Feature] = []
     at = 0
     while at < len(words):
-        length, names = _longest(words, plain, at, accented=accented)
+        length, names = _longest(words, plain, at, accented=accented, longest=longest)
         found += [Feature(name, at, at + length - 1) for name in names]
         if not names and plain[at][0].isalnum() and not is_common(words[at], plain[at]):
             found.append(Feature(_root(plain[at]), at, at))
@@ -218,13 +224,18 @@ def _ends_name(plain: Sequence[str], at: int) -> bool:
 
 
 def _longest(
-    words: Sequence[Word], plain: Sequence[str], at: int, *, accented: bool
+    words: Sequence[Word], plain: Sequence[str], at: int, *, accented: bool, longest: int
 ) -> tuple[int, tuple[str, ...]]:
     """Return the longest known phrase that begins at a word, and what it may mean."""
     phrases = _phrases()
-    for length in range(min(_LONGEST, len(plain) - at), 1, -1):
+    for length in range(min(longest, len(plain) - at), 1, -1):
+        if length == _PAIR < longest and _opens_longer(words, at + 1):
+            # "Đã lập gia đình": "lập gia đình" means more than "đã lập".
+            continue
         if words[at + length - 1].typed in ("tại", "mọi"):
             # "Mua xe tại đại lý" buys no truck, "xe tải"; "khách mọi chi nhánh" are not new.
+            continue
+        if _is_invitation(words, at, length):
             continue
         texts = tuple(word.text for word in words[at : at + length])
         names = phrases.get(texts) or phrases.get((*texts[:-1], _singular(texts[-1])))
@@ -238,6 +249,24 @@ def _longest(
         spelt = phrases.get((f"{words[at].text}'",), ())
     forms = (phrases.get(tuple(form.split()), ()) for form in (plain[at], *_stems(plain[at])))
     return 1, tuple(dict.fromkeys((*spelt, *(name for names in forms for name in names))))
+
+
+def _opens_longer(words: Sequence[Word], at: int) -> bool:
+    """Tell whether a phrase of more than two words begins at a word."""
+    texts = tuple(word.text for word in words[at : at + _LONGEST])
+    return any(texts[:size] in _phrases() for size in range(_PAIR + 1, len(texts) + 1))
+
+
+def _is_invitation(words: Sequence[Word], at: int, length: int) -> bool:
+    """Tell whether "mời ngày hội" stands there, and no "mỗi ngày"; "mời học thử", no "mới học"."""
+    if words[at].text != "moi":
+        return False
+    if words[at].typed == "mời":
+        return words[at + 1].text not in _INVITED or words[at + 1].typed == "lái"
+    pair = tuple(word.text for word in words[at + 1 : at + 1 + _PAIR])
+    return (
+        words[at].typed == "moi" and length == _PAIR and len(pair) == _PAIR and pair in _phrases()
+    )
 
 
 def is_common(word: Word, plain: str = "") -> bool:
@@ -289,6 +318,10 @@ def _stems(word: str) -> tuple[str, ...]:
 
 def _parts(plain: Sequence[str], at: int, length: int) -> Iterator[Feature]:
     """Yield what the parts of a phrase mean, marked: a credit card is a card, if need be."""
+    for size in range(2, length):
+        for index in range(at, at + length - size + 1):
+            for name in _phrases().get(tuple(plain[index : index + size]), ()):
+                yield Feature(f"~{name}", index, index + size - 1)
     for index in range(at, at + length):
         # A syllable of a Vietnamese word means little alone.
         if len(plain[index]) > _SYLLABLE and plain[index] not in COMMON:

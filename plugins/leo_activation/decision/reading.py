@@ -33,6 +33,8 @@ _LITTLE, _LEAST = 0.45, 0.2
 _ALL = 0.95
 # What one word of a phrase counts beside the whole.
 _PART = 0.5
+# A phrase of more words is also read word by word.
+_PHRASE = 2
 # A name of so few letters is a code.
 _CODE = 3
 # Codes of countries, languages and majors that are also words of every English sentence.
@@ -130,6 +132,11 @@ def variants_of(names: Mapping[str, str]) -> list[Variant]:
                 units = units_of(found)
                 parts = tuple(_parts_of(found, unit) for unit in units)
                 made.append(Variant(name, plain, units, typed, parts))
+                if any(item.last - item.first >= _PHRASE for item in found):
+                    # Who knows a long phrase also knows the words that it consists of.
+                    single = features(words, spelt=bool(label), longest=_PHRASE)
+                    if known <= {at for item in single for at in range(item.first, item.last + 1)}:
+                        made.append(Variant(name, plain, units_of(single), typed))
             for alias in (*_ALIASES.get(" ".join(plain), ()), *_short_forms(name, plain)):
                 made.append(Variant(name, tuple(alias.split()), ()))
         made += [Variant(name, words, ()) for words in _with_signs(label)]
@@ -183,6 +190,8 @@ def _is_only_code(words: Sequence[Word], own: Sequence[Word]) -> bool:
     """Tell whether a name is two or three letters that mean something else than its label."""
     if len(words) != 1 or not own or len(words[0].text) > _CODE:
         return False
+    if words[0].text in {word.text for word in own}:
+        return False
     told = {item.name for item in features(words)}
     meant = {item.name.removeprefix("~") for item in features(own, spelt=True)}
     return not told & meant
@@ -207,10 +216,10 @@ def units_of(found: Sequence[Feature]) -> tuple[frozenset[str], ...]:
 
 
 def _parts_of(found: Sequence[Feature], unit: frozenset[str]) -> frozenset[str]:
-    """Return what the single words of a phrase may mean."""
+    """Return what the parts of a phrase may mean, but for those that many names have."""
     runs = {(item.first, item.last) for item in found if item.name in unit}
     return frozenset(
-        item.name[1:] for item in found if item.name[0] == "~"
+        item.name[1:] for item in found if item.name[0] == "~" and item.name[1:] not in _little()
         and any(first <= item.first and item.last <= last for first, last in runs)
     )  # fmt: skip
 
@@ -398,9 +407,8 @@ class Reading:
             ):
                 if any(_ends(word, digits) for word in self.words[first : last + 1]):
                     break
-                scores = index.scores(self.inside(first, last))
-                if not scores:
-                    continue
+                only_part = self._is_only_part(marks, first, last)
+                scores = {} if only_part else index.scores(self.inside(first, last))
                 scores = {
                     name: value
                     for name, value in scores.items()
@@ -430,6 +438,13 @@ class Reading:
                                   if value[0] >= 0.75 * best[0])  # fmt: skip
                     found.append(Mention(first, last, close, best[1]))
         return found
+
+    def _is_only_part(self, marks: Sequence[Feature], first: int, last: int) -> bool:
+        """Tell whether a phrase with more words says all that some words say: "the south"."""
+        within = {item.name for item in marks if first <= item.first and item.last <= last}
+        return all(name[0] == "~" for name in within) and any(
+            item.name[0] != "~" and item.first <= first and last <= item.last for item in marks
+        )
 
     def _agrees(self, label: str, first: int, last: int) -> bool:
         """Tell whether a name that denies something is spoken of by words that do so too."""

@@ -44,6 +44,12 @@ _COMPARES = cue("compares")
 _SINCE_THEN = cue("since_then")
 # What is done before anybody waits for the next message.
 _SENT = r"gui|nhan(?! (?:hang|phong|xe|nha))|nhac|bao|tang|phat|moi(?= \w)|send|remind|invite|text"
+# People and what they do, "everyone who brews with a …", "người đang dùng …", so far ahead of it.
+_PEOPLE_DO = (
+    rf"(?:{cue('heads')}|{cue('gangs')})(?: nao| deu| cung)*(?: (?:{cue('doings')}))+"
+    rf"(?: (?:an?|the|our|bang|voi|with|ve|about|den|toi|in|on))*"
+)
+_AHEAD = 5
 # From here on the words of a message are its name.
 _NAMED = 0.6
 # Names said word by word score at least so much.
@@ -162,7 +168,7 @@ class Sentence:
         literal = not any(names.values()) and len(names) > SHOWN_VALUES
         found = [item for item in self.reading.mentions(names, literal=literal, pieces=True)
                  if not self._is_other_word(item) and not self._is_only_head(attribute, item)
-                 and not self._is_denial(item)]  # fmt: skip
+                 and not self._is_denial(item) and not self._is_crossing(item)]  # fmt: skip
         sure = [item for item in found
                 if not self._is_lone(item) or self._names_attribute(attribute, item)]  # fmt: skip
         for item in found:
@@ -183,6 +189,11 @@ class Sentence:
         """Tell whether a word only denies: "không quá 15 ngày" is nothing of "Hàng không"."""
         words = self.reading.words[item.first : item.last + 1]
         return len(words) == 1 and words[0].text in _DENIALS and item.names[0][1] < _SAID_OUT
+
+    def _is_crossing(self, item: Mention) -> bool:
+        """Tell whether words reach from a message to people: "sách mới cho khách có con học"."""
+        crossed = rf"(?:cho|toi|den|to|for) (?:nhung |cac |may |the |our )?(?:{cue('heads')})"
+        return self.reading.says(crossed, item.first + 1, item.last - 1)
 
     def _is_only_head(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether words only name what all values are kinds of: "xe", "gói định kỳ".
@@ -228,8 +239,14 @@ class Sentence:
         )
         opens = self.clause_start(item.first) == item.first and not everyday
         marked = self.reading.says(_MARKERS, max(0, item.first - 2), item.first - 1)
+        marked = marked or self.is_of_people(item.first)
         followed = self.reading.says(_FOLLOWERS, item.last + 1, item.last + 1)
         return everyday or (short and not (opens or marked or followed))
+
+    def is_of_people(self, first: int) -> bool:
+        """Tell whether people and what they do stand right before: "everyone who brews with …"."""
+        found = self.reading.find(_PEOPLE_DO, max(0, first - _AHEAD), first - 1) if first else []
+        return any(high == first - 1 for _, high in found)
 
     def _names_attribute(self, attribute: Attribute, item: Mention) -> bool:
         """Tell whether the attribute itself is named around a value."""

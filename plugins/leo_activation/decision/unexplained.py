@@ -31,6 +31,8 @@ _PARTS = (
 # A value is not meant where another one fits nearly as well.
 _SECOND = 0.8
 _SENDS = r"gui|(?<!benh )(?<!ca )nhan|send|then|roi|qua|via|by|bang|get|gets|should|receives?|will"
+# "Chờ" (wait) and "tối" (evening) look like "cho" and "tới" without their accents.
+_WAITS = frozenset("chờ chợ chó tối tôi tỏi đen đèn".split())
 
 
 class Audience:
@@ -130,7 +132,8 @@ class Audience:
         for _, at in reading.find(opens):
             stops = [low for low, _ in reading.find(ends, at + 1, last)]
             stops += [channel for channel in channels if channel > at]
-            if not self._is_purpose(at):
+            waits = reading.words[at].typed in _WAITS
+            if not waits and not self._is_purpose(at):
                 yield at + 1, min([*stops, last + 1]) - 1
 
     def _is_purpose(self, at: int) -> bool:

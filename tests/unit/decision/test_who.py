@@ -152,3 +152,53 @@ SHOP = ToolSpec(
 def test_facts_of_customers(sentence: str, conditions: list[tuple[Any, ...]]) -> None:
     """Facts are found by one of two names, in lists and in short, and not by a shared head."""
     assert told(sentence, SHOP) == conditions
+
+
+GROWERS = ToolSpec(
+    parse_catalogue(
+        {
+            "templates": [
+                {"template_id": "guide", "channels": ["email", "zalo"],
+                 "label": "Hướng dẫn ghép cành xoài"},
+                {"template_id": "meeting", "channels": ["zalo"], "label": "Giấy mời họp hội viên"},
+                {"template_id": "renew", "channels": ["zalo"], "label": "Nhắc gia hạn gói tưới"},
+                {"template_id": "activate", "channels": ["sms"], "label": "Nhắc kích hoạt máy bơm"},
+            ],
+            "attributes": [
+                {"name": "crops", "type": "set", "label": "cây trồng", "values": [
+                    {"name": "xoai", "label": "Xoài"}, {"name": "lua", "label": "Lúa"}]},
+                {"name": "plan", "type": "text", "label": "gói đang dùng", "values": [
+                    {"name": "nam", "label": "Gói năm"}, {"name": "sv", "label": "Gói sinh viên"}]},
+                {"name": "class", "type": "text", "label": "lớp", "values": [
+                    {"name": "u11", "label": "U11"}, {"name": "u13", "label": "U13"}]},
+                {"name": "town", "type": "text", "label": "tỉnh của chi nhánh"},
+                {"name": "member", "type": "boolean", "label": "Là nông hộ chính thức"},
+                {"name": "activated", "type": "boolean", "label": "Máy đã kích hoạt"},
+                {"name": "married", "type": "boolean", "label": "Đã kết hôn"},
+            ],
+        }
+    )
+)  # fmt: skip
+MANGO = [("crops", "contains", "xoai")]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "conditions"),
+    [
+        ("Email hướng dẫn ghép cành xoài cho mọi người", []),
+        ("Mango guide to everyone who grows mango, by email", MANGO),
+        ("Zalo hướng dẫn ghép cành xoài cho người đang trồng xoài", MANGO),
+        ("zalo nhac gia han goi sv", [("plan", "eq", "sv")]),
+        ("Gửi email nội bộ qua Zalo cho U11 và U13: hướng dẫn ghép cành",
+         [("class", "in", ("u11", "u13"))]),
+        ("Kính mời toàn thể nông hộ chính thức dự họp, gửi Zalo giấy mời",
+         [("member", "eq", "true")]),
+        ("Machines not activated yet: activation reminder by SMS", [("activated", "eq", "false")]),
+        ("Khách đã lập gia đình thì email hướng dẫn ghép cành", [("married", "eq", "true")]),
+    ],
+)  # fmt: skip
+def test_words_of_a_message_restrict_nobody_but_people_and_what_they_do(
+    sentence: str, conditions: list[tuple[Any, ...]]
+) -> None:
+    """The name of what is sent says nothing of who gets it; "who grows mango" does."""
+    assert told(sentence, GROWERS) == conditions
