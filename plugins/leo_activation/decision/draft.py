@@ -620,12 +620,20 @@ class Drafter:
         """Tell whether somebody asks a question."""
         reading, begins = self.sentence.reading, self._begins()
         asks = reading.sentence.rstrip().endswith("?") and not reading.says(_POLITE)
-        if asks or reading.says(_ASKS, self._told + 1):
+        if asks or any(not self._is_never(*place) for place in reading.find(_ASKS, self._told + 1)):
             return True
         opens = any(
             first == begins for first, _ in reading.find(_OPENS_QUESTION, begins, begins + 3)
         )
         return opens and not self.conditions and not self.sentence.channel_mentions
+
+    def _is_never(self, first: int, last: int) -> bool:
+        """Tell whether "when" only says never: "ai chưa học lớp nào bao giờ"."""
+        reading = self.sentence.reading
+        start = self.sentence.clause_start(first)
+        return reading.says(r"bao gio", first, last) and reading.says(
+            r"chua|khong|ko|chang|hong|never", max(start, first - _BETWEEN), first - 1
+        )
 
     def _is_chore(self) -> bool:
         """Tell whether something else than sending is asked for."""
