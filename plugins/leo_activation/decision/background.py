@@ -127,7 +127,7 @@ def _is_of_time(
     return (
         opens
         and closed
-        and not reading.says(rf"thi|{_LEADS}|{_HEADS}", low + 1, min(high, low + _SOON - 1))
+        and not reading.says(rf"thi|{_LEADS}|{_HEADS}", low + 1, min(high, low + _NEAR + 1))
         and any(item.first > high for item in conditions)
     )
 

@@ -30,6 +30,9 @@ _ENOUGH, _ALL = 0.4, 0.9
 _FAR = 6
 # So much of it is enough where it is named clearly more than any other; and where names end.
 _PART, _CLEARLY = 0.25, 1.5
+_FIELD = (
+    r"o|cot|muc|truong|field|column|ho so|biet|khong ro|chua ro|thong tin|du lieu|unknown|known|know"
+)
 _PARTED = r"[,;.:()]|thi|ma|gui|send|and|va|\d+|o|cot|muc|truong|khach|nguoi|ai"
 
 
@@ -56,8 +59,10 @@ class BlankReader:
         """Yield the attribute of which a part is named right beside what calls it unknown."""
         reading = self.sentence.reading
         places = [(high + 1, low, high, high + 1 + _FAR)
-                  for low, high in reading.find(_BLANK_BEFORE)]  # fmt: skip
-        places += [(max(0, low - _FAR), low, high, low) for low, high in reading.find(_BLANK_AFTER)]
+                  for low, high in reading.find(_BLANK_BEFORE)
+                  if reading.says(_FIELD, low, high + 1)]  # fmt: skip
+        places += [(max(0, low - _FAR), low, high, low) for low, high in reading.find(_BLANK_AFTER)
+                   if reading.says(_FIELD, low - _FAR, high)]  # fmt: skip
         for start, low, high, end in places:
             breaks = reading.find(_PARTED, start, end - 1)
             if start > low:
