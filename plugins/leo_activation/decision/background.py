@@ -117,9 +117,7 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
     return not opens and not reading.says(_HEADS, low, near)
 
 
-def _is_of_time(
-    sentence: Sentence, conditions: Sequence[Condition], low: int, high: int
-) -> bool:
+def _is_of_time(sentence: Sentence, conditions: Sequence[Condition], low: int, high: int) -> bool:
     """Tell whether a sentence of its own says how things go: "Vụ này lúa rớt giá. Ai nợ …"."""
     reading = sentence.reading
     opens = any(first == low for first, _ in reading.find(_OF_TIMES, low, low + _NEAR))

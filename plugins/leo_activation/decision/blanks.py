@@ -30,9 +30,8 @@ _ENOUGH, _ALL = 0.4, 0.9
 _FAR = 6
 # So much of it is enough where it is named clearly more than any other; and where names end.
 _PART, _CLEARLY = 0.25, 1.5
-_FIELD = (
-    r"o|cot|muc|truong|field|column|ho so|biet|khong ro|chua ro|thong tin|du lieu|unknown|known|know"
-)
+# Such words speak of a record beside them.
+_FIELD = r"o|cot|muc|truong|field|column|ho so|biet|ro|thong tin|du lieu|unknown|know"
 _PARTED = r"[,;.:()]|thi|ma|gui|send|and|va|\d+|o|cot|muc|truong|khach|nguoi|ai"
 
 
