@@ -842,7 +842,9 @@ class AmountReader:
             ]  # fmt: skip
             if found:
                 *_, last, name = max(found)
-                operator = "gt" if re.match(_ONE, reading.text_of(low, high)) else "eq"
+                some = re.match(_ONE, reading.text_of(low, high))
+                out = self.sentence.is_excepted(low, last)
+                operator = "gt" if some and not out else "eq"
                 yield Condition(low, last, {name: 1.0}, {operator: 1.0}, {"0": 1.0})
 
     def _own(self, attribute: Attribute) -> set[str]:

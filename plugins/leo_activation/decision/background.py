@@ -46,6 +46,8 @@ _POINTS_BACK = (
     r"(?!thang|tuan|nam|dot|lan|hom|ngay|sang|toi|mua|quy)\w+ (?:nay|do|ay|kia)|these|those"
 )
 _SOON = 8
+# What opens a sentence about how things go, before the one that asks.
+_OF_TIMES = cue("of_times")
 
 
 def background_end(
@@ -104,6 +106,8 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
         return False
     if _OF_WRITERS.match(reading.sentence[reading.words[low].start :]):
         return True
+    if _is_of_time(sentence, conditions, low, high):
+        return True
     lapsed = reading.says(_LAPSED, low, high)
     if any(low <= item.first <= high and _restricts(item, lapsed=lapsed) for item in conditions):
         return False
@@ -114,6 +118,19 @@ def _is_told(sentence: Sentence, conditions: Sequence[Condition], low: int, high
         return True
     opens = any(first == low for first, _ in reading.find(_LEADS, low, near))
     return not opens and not reading.says(_HEADS, low, near)
+
+
+def _is_of_time(sentence: Sentence, conditions: Sequence[Condition], low: int, high: int) -> bool:
+    """Tell whether a sentence of its own says how things go: "Vụ này lúa rớt giá. Ai nợ …"."""
+    reading = sentence.reading
+    opens = any(first == low for first, _ in reading.find(_OF_TIMES, low, low + _NEAR))
+    closed = reading.says(r"[.!]", high + 1, high + 1)
+    return (
+        opens
+        and closed
+        and not reading.says(rf"thi|{_LEADS}|{_HEADS}", low + 1, min(high, low + _NEAR + 1))
+        and any(item.first > high for item in conditions)
+    )
 
 
 def _is_ahead(sentence: Sentence, conditions: Sequence[Condition], low: int, high: int) -> bool:

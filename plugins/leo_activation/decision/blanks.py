@@ -13,7 +13,7 @@ from leo_activation.decision.catalogue import Attribute
 from leo_activation.decision.lexicon import cue
 from leo_activation.decision.parts import Condition
 from leo_activation.decision.quantities import fold
-from leo_activation.decision.reading import Mention
+from leo_activation.decision.reading import Mention, index_of
 from leo_activation.decision.sentence import Sentence
 
 # What says it before the attribute, what does so where the record is named, and what after it.
@@ -26,8 +26,13 @@ _SCORES = re.compile(rf"\b(?:{cue('scores')})\b")
 # So many words stand between an attribute and what says that it is not known.
 _NEAR = 2
 # So much of an attribute has to be said: beside such words little else can be meant.
-_ENOUGH = 0.4
+_ENOUGH, _ALL = 0.4, 0.9
 _FAR = 6
+# So much of it is enough where it is named clearly more than any other; and where names end.
+_PART, _CLEARLY = 0.25, 1.5
+# Such words speak of a record beside them.
+_FIELD = r"o|cot|muc|truong|field|column|ho so|biet|ro|thong tin|du lieu|unknown|know"
+_PARTED = r"[,;.:()]|thi|ma|gui|send|and|va|\d+|o|cot|muc|truong|khach|nguoi|ai"
 
 
 class BlankReader:
@@ -47,14 +52,48 @@ class BlankReader:
         for _, item in found:
             if not any(item.first <= one.last and one.first <= item.last for one in kept):
                 kept.append(item)
-        return kept
+        return kept or list(self._in_part())
+
+    def _in_part(self) -> Iterator[Condition]:
+        """Yield the attribute of which a part is named right beside what calls it unknown."""
+        reading = self.sentence.reading
+        places = [(high + 1, low, high, high + 1 + _FAR)
+                  for low, high in reading.find(_BLANK_BEFORE)
+                  if reading.says(_FIELD, low, high + 1)]  # fmt: skip
+        places += [(max(0, low - _FAR), low, high, low) for low, high in reading.find(_BLANK_AFTER)
+                   if reading.says(_FIELD, low - _FAR, high)]  # fmt: skip
+        for start, low, high, end in places:
+            breaks = reading.find(_PARTED, start, end - 1)
+            if start > low:
+                first, last = start, min([one for one, _ in breaks] + [end]) - 1
+            else:
+                first, last = max([two + 1 for _, two in breaks] + [start]), end - 1
+            known = self._named_in(first, last) if first <= last else None
+            if known is not None:
+                yield Condition(min(low, first), max(high, last), {known.name: 1.0},
+                                {"exists": 1.0}, {"false": 1.0})  # fmt: skip
+                return
+
+    def _named_in(self, first: int, last: int) -> Attribute | None:
+        """Return the attribute that some words name clearly more than any other."""
+        names = {item.name: item.label for item in self.sentence.catalogue.attributes}
+        scores = index_of(names).scores(self.sentence.reading.inside(first, last))
+        ranked = sorted(scores.items(), key=lambda pair: -pair[1][0])
+        if not ranked or ranked[0][1][1] < _PART:
+            return None
+        if len(ranked) > 1 and ranked[0][1][0] < _CLEARLY * ranked[1][1][0]:
+            return None
+        known = self.sentence.catalogue.attribute(ranked[0][0])
+        return known if known is not None and known.type != "boolean" else None
 
     def _found(self) -> Iterator[tuple[float, Condition]]:
         for attribute in self.sentence.catalogue.attributes:
-            if attribute.type in ("boolean", "set"):
+            if attribute.type == "boolean":
                 continue
+            # Who has nothing of a set has an empty one: only what is not recorded is unknown.
+            enough = _ALL if attribute.type == "set" else _ENOUGH
             for item in self.sentence.reading.mentions({attribute.name: attribute.label}):
-                place = self._place(attribute, item) if item.share >= _ENOUGH else None
+                place = self._place(attribute, item) if item.share >= enough else None
                 if place is not None:
                     yield (
                         item.names[0][1],

@@ -538,7 +538,7 @@ class ConditionReader:
         out = reading.find(_LEAVES_OUT, start, last)
         return any(
             not any(one <= low and high <= other for one, other in out)
-            and not reading.words[low].typed.startswith("chừa")
+            and not reading.words[low].typed.startswith(("chừa", "nợ"))
             and not any(low == begins for begins, _ in self.sentence.spared)
             for low, high in reading.find(_NOT_NEAR, first, last)
         )

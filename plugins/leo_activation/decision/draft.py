@@ -38,6 +38,9 @@ _FILLERS = cue("fillers")
 _CHORES = cue("chores")
 _STOPS_ALL = cue("stops_all")
 _ATTACKS = cue("attacks")
+# What ends a part of a sentence: an attack closes with it.
+_STOPS = re.compile(r"[.;!?](?=\s|$)|[,\n]")
+_SOMEBODY = cue("heads")
 _POLITE = cue("polite")
 _LEAD_IN = cue("lead_in")
 _TURNS = cue("turns")
@@ -109,13 +112,31 @@ def _attack(spec: ToolSpec, sentence: str) -> int | None:
     return min([*found, *(sentence.index(word) for word in strange)], default=None)
 
 
-def _harmless(sentence: str, attack: int | None) -> str:
-    """Return a sentence up to the part that attacks, where something stands before it."""
+def _harmless(spec: ToolSpec, sentence: str, attack: int | None) -> str:
+    """Return a sentence without the parts that attack, where something else is asked for.
+
+    What stands before an attack is kept, or, where it asks for nothing, what stands after it.
+    """
     if attack is None:
         return sentence
-    ends = [match.start() for match in re.finditer(r"[.;!?,\n]", sentence[:attack])]
-    before = sentence[: ends[-1]] if ends else ""
-    return before if re.search(rf"\b(?:{CHANNEL})\b", fold(before)) else sentence
+    ends = [match.end() for match in _STOPS.finditer(sentence)]
+    before = sentence[: max([end for end in ends if end <= attack], default=0)]
+    if _is_request(before):
+        return before.rstrip(" .;!?,\n")
+    after = sentence[min([end for end in ends if end > attack], default=len(sentence)) :].strip()
+    again = _attack(spec, after)
+    if again is not None:
+        after = after[: max([end.end() for end in _STOPS.finditer(after[:again])], default=0)]
+    return after if _is_request(after) else sentence
+
+
+def _is_request(text: str) -> bool:
+    """Tell whether a part of a sentence asks to send something to somebody."""
+    words = fold(text)
+    channel = re.search(rf"\b(?:{CHANNEL})\b", words) is not None
+    somebody = re.search(rf"\b(?:{_SOMEBODY})\b", words) is not None
+    verb = re.search(rf"\b(?:{_SENDS})\b", words) is not None
+    return channel or (somebody and verb)
 
 
 def _names(spec: ToolSpec) -> set[str]:
@@ -136,7 +157,7 @@ class Drafter:
     def __init__(self, spec: ToolSpec, sentence: str) -> None:
         """Find what the sentence says."""
         attack = _attack(spec, sentence)
-        text = _harmless(sentence, attack)
+        text = _harmless(spec, sentence, attack)
         self._is_attack = attack is not None and text == sentence
         self.sentence = Sentence(spec, corrected(spec, text))
         self.conditions = ConditionReader(self.sentence).conditions
@@ -607,12 +628,20 @@ class Drafter:
         """Tell whether somebody asks a question."""
         reading, begins = self.sentence.reading, self._begins()
         asks = reading.sentence.rstrip().endswith("?") and not reading.says(_POLITE)
-        if asks or reading.says(_ASKS, self._told + 1):
+        if asks or any(not self._is_never(*place) for place in reading.find(_ASKS, self._told + 1)):
             return True
         opens = any(
             first == begins for first, _ in reading.find(_OPENS_QUESTION, begins, begins + 3)
         )
         return opens and not self.conditions and not self.sentence.channel_mentions
+
+    def _is_never(self, first: int, last: int) -> bool:
+        """Tell whether "when" only says never: "ai chưa học lớp nào bao giờ"."""
+        reading = self.sentence.reading
+        start = self.sentence.clause_start(first)
+        return reading.says(r"bao gio", first, last) and reading.says(
+            r"chua|khong|ko|chang|hong|never", max(start, first - _BETWEEN), first - 1
+        )
 
     def _is_chore(self) -> bool:
         """Tell whether something else than sending is asked for."""

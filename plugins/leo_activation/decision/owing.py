@@ -14,7 +14,9 @@ from leo_activation.decision.lexicon import cue
 from leo_activation.decision.parts import Condition
 from leo_activation.decision.sentence import CHANNEL, Sentence, plain_label
 
-_KINDS = ("debt", "cart")
+_KINDS = ("debt", "cart", "late")
+# Debts and carts are amounts, lateness is counted in days.
+_UNITS = {"late": ("days",)}
 # What ends the words that belong to such a fact.
 _BREAKS = rf"[,;.:()]|thi|ma|va|and|but|nhung|{CHANNEL}"
 # So far from it a number tells how much it is.
@@ -54,7 +56,7 @@ class OwingReader:
         """Return the only attribute that counts debts or carts, if there is one."""
         fits = [
             item for item in self.sentence.catalogue.attributes
-            if item.type == "number" and item.unit in ("vnd", "count")
+            if item.type == "number" and item.unit in _UNITS.get(kind, ("vnd", "count"))
             and re.search(rf"\b(?:{cue(f'{kind}_names')})\b", plain_label(item))
         ]  # fmt: skip
         facts = [

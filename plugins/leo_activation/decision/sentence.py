@@ -70,6 +70,11 @@ _IS_CHECKED = (
 )
 _BEFORE_PLURAL = r"tru|cho|toi|den|la|cua|voi|moi|ca|gom|ngoai|loai"
 _TAKES_BACK = r"(?:a|ah|y) (?:khong|ko)(?: phai)?"
+# What is only numbered: "bão số 4"; and what says that a part of two is not enough.
+_NUMBERED = (
+    r"(?:bao|quoc lo|duong|nha|cong|toa|lo|dieu|bang|chuong|phu luc|ap thap|tau|chuyen) so \d+|"
+    r"(?:thieu|chi|co|du|mot|duoc) (?:\w+ )?1 (?:trong|thu|ben|cai|mon|dieu kien)"
+)
 # What stands around a time that is a fact: something not done since, or what is to come.
 _GONE_BY = (
     r"(?:roi|nay|qua|lien)(?: ma| van| con| cung)* (?:chua|khong|ko|k|chang|hong|bat|vang|mat)\b"
@@ -123,6 +128,8 @@ class Sentence:
         """Return the amounts without those that only repeat in brackets: "hôm sau (24 tiếng)"."""
         kept: list[tuple[Quantity, int, int]] = []
         for item in found:
+            if self.reading.says(_NUMBERED, max(0, item[1] - 2), item[1]):
+                continue
             before = kept[-1] if kept else None
             if before and item[0].kind == before[0].kind == "duration":
                 between = self.reading.text_of(before[2] + 1, item[1] - 1)

@@ -28,6 +28,9 @@ _LEAVES_OUT = cue("leaves_out")
 _PARTS = (
     r"[,;.:]|thi|con(?= (?:lai|khach|nguoi|ai|nhung|neu|khong|thi|nhom|ban))|nhung(?! nguoi)|but"
 )
+# What is taken out stands behind such words; and who was named before needs no name.
+_TAKEN_OUT = r"skip|bo qua|loai|gat|gach|ne|bo"
+_POINTED = r"ho|them|those|these|nay|do|ay|kia|tren"
 # A value is not meant where another one fits nearly as well.
 _SECOND = 0.8
 _SENDS = r"gui|(?<!benh )(?<!ca )nhan|send|then|roi|qua|via|by|bang|get|gets|should|receives?|will"
@@ -129,6 +132,9 @@ class Audience:
             rf"(?:cho|toi|den|to|for)(?= (?:\w+ ){{0,2}}(?:{_HEADS})\b)|neu|if|unless|tru khi|"
             rf"{_LEAVES_OUT}"
         )
+        for low, high in self.sentence.spared:
+            if reading.says(_TAKEN_OUT, low, low) and not reading.says(_POINTED, low + 1, high):
+                yield low + 1, high - (reading.text_of(high, high) == "ra")
         for _, at in reading.find(opens):
             stops = [low for low, _ in reading.find(ends, at + 1, last)]
             stops += [channel for channel in channels if channel > at]

@@ -119,3 +119,38 @@ def test_who_is_only_told_of_gets_nothing(sentence: str, plan: list[tuple[Any, .
     """Some are named to be let alone, or to say why."""
     assert sorted(drafted(sentence)[:2]) == sorted(plan[:2])
     assert drafted(sentence)[2:] == plan[2:]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "meant"),
+    [
+        ("Email giảm giá lều cho khách đúng 12 tuổi, sửa lại giúp chị: đúng 15 tuổi.", "15"),
+        ("Email giảm giá lều cho khách đúng 12 tuổi, à đúng 15 tuổi thôi.", "15"),
+        ("Email giảm giá lều cho khách dưới 12 tuổi, à họ mới gọi nới ra dưới 15 tuổi.", "15"),
+    ],
+)
+def test_an_amount_is_put_right_behind(sentence: str, meant: str) -> None:
+    found = [step for step in Drafter(CAMP, sentence).steps if isinstance(step, Condition)]
+    assert [item.key for item in found] == [("age", meant)]
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["SMS giảm giá lều cho khách Hồ Trị An, mà gửi Zalo nhé.",
+     "Giảm giá lều cho khách Hồ Trị An qua SMS, à nhầm, Đồi Mây mới đúng, mà gửi Zalo nhé."],
+)  # fmt: skip
+def test_a_channel_is_put_right_at_the_end(sentence: str) -> None:
+    messages = [step for step in Drafter(CAMP, sentence).steps if isinstance(step, Message)]
+    assert [item.channels for item in messages] == [("zalo",)]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name"),
+    [
+        ("Khách có hồ sơ chưa ghi đồ đã mua thì gửi email giảm giá lều.", "gear"),
+        ("Ô ngày chưa đi trại vẫn trống thì gửi email giảm giá lều.", "idle"),
+    ],
+)
+def test_what_is_not_recorded_is_unknown(sentence: str, name: str) -> None:
+    found = [step for step in Drafter(CAMP, sentence).steps if isinstance(step, Condition)]
+    assert [(item.key, set(item.operators)) for item in found] == [((name, "false"), {"exists"})]
