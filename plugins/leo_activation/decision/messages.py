@@ -96,7 +96,7 @@ class MessageReader:
     @cached_property
     def messages(self) -> list[Message]:
         """Return the messages asked for, in the sentence's order."""
-        return self._with_opening(self._found())
+        return self._with_closing(self._with_opening(self._found()))
 
     def _found(self) -> list[Message]:
         """Return the messages that have a channel, or a clause, of their own."""
@@ -148,6 +148,28 @@ class MessageReader:
         channels = template.channels if spans and template else later.channels
         moved = replace(later, first=wait.last + 1) if spans else later
         return [said, replace(moved, channels=tuple(channels), templates=ranked), *found[1:]]
+
+    def _with_closing(self, found: list[Message]) -> list[Message]:
+        """Add the message after the last wait, if only the one before it has a channel."""
+        pauses = self.sentence.pauses
+        if not found or not pauses or not self.sentence.channel_mentions:
+            return found
+        wait, before, end = pauses[-1], found[-1], len(self.sentence.reading.words) - 1
+        if before.last >= wait.first or any(first > wait.last for first, _ in self.sentence.elses):
+            return found
+        said = self._unchannelled(wait.last + 1, end)
+        low = max([one.last + 1 for one in (*found[:-1], *pauses[:-1])], default=0)
+        own = self._scores(low, wait.first - 1, before.channels[0])
+        if not said or not own or not self.sentence.reading.says(_SENDS, wait.last + 1, end):
+            return found
+        best = next(iter(said[0].templates))
+        if min(max(own.values()), said[0].templates[best]) < _OWN or own.get(best, 0.0) >= _OWN:
+            return found
+        ranked = dict(sorted(own.items(), key=lambda pair: -pair[1]))
+        same = next(iter(self._on_channel(said[0], before.channels[0])), "") == best
+        channels = before.channels[:1] if same else said[0].channels
+        closing = replace(said[0], first=wait.last + 1, channels=channels)
+        return [*found[:-1], replace(before, templates=ranked), closing]
 
     def _opening(self, high: int) -> Message | None:
         """Return what the words up to the first wait ask to send, on its template's channel."""
