@@ -134,14 +134,15 @@ class MessageReader:
         said = self._opening(wait.first - 1)
         if said is None:
             return found
-        ends = [one.first - 1 for one in (*found[1:], *pauses[1:]) if one.first > wait.last]
+        starts = [one.first for one in found[1:]] + [one.first for one in pauses[1:]]
+        ends = [one - 1 for one in starts if one > wait.last]
         name = "" if spans else later.channels[0]
         after = self._scores(wait.last + 1, min([*ends, end]), name)
         best = max(after, key=lambda one: after[one], default="")
         if after.get(best, 0.0) >= _OWN and best != next(iter(said.templates)):
             ranked = dict(sorted(after.items(), key=lambda pair: -pair[1]))
         elif spans and reading.says(_AGAIN, wait.last + 1, end):
-            ranked = said.templates
+            ranked = dict(said.templates)
         else:
             return found
         template = self.sentence.catalogue.template(next(iter(ranked)))
@@ -158,7 +159,8 @@ class MessageReader:
         if before.last >= wait.first or any(first > wait.last for first, _ in self.sentence.elses):
             return found
         said = self._unchannelled(wait.last + 1, end)
-        low = max([one.last + 1 for one in (*found[:-1], *pauses[:-1])], default=0)
+        lasts = [one.last for one in found[:-1]] + [one.last for one in pauses[:-1]]
+        low = max(lasts, default=-1) + 1
         own = self._scores(low, wait.first - 1, before.channels[0])
         if not said or not own or not self.sentence.reading.says(_SENDS, wait.last + 1, end):
             return found
