@@ -96,6 +96,10 @@ class MessageReader:
     @cached_property
     def messages(self) -> list[Message]:
         """Return the messages asked for, in the sentence's order."""
+        return self._with_closing(self._with_opening(self._found()))
+
+    def _found(self) -> list[Message]:
+        """Return the messages that have a channel, or a clause, of their own."""
         usable = self._wanted()
         if not self.sentence.channel_mentions:
             several = self._with_silent([], [])
@@ -113,6 +117,75 @@ class MessageReader:
             before = found[-1] if found else None
             found.append(Message(first, last, (name,), self._templates(low, high, name, before)))
         return self._with_silent(found, cut)
+
+    def _with_opening(self, found: list[Message]) -> list[Message]:
+        """Add the message before the first wait, if only the one after it has a channel.
+
+        "Gửi khảo sát, 5 ngày sau mời combo spa bằng Zalo": the survey goes on its own channel.
+        """
+        pauses = self.sentence.pauses
+        if not found or not pauses or pauses[0].first == 0:
+            return found
+        reading, wait = self.sentence.reading, pauses[0]
+        later, end = found[0], len(reading.words) - 1
+        spans = len(found) == 1 and later.first <= wait.first and later.last == end
+        if later.first <= wait.last and not spans:
+            return found
+        said = self._opening(wait.first - 1)
+        if said is None:
+            return found
+        starts = [one.first for one in found[1:]] + [one.first for one in pauses[1:]]
+        ends = [one - 1 for one in starts if one > wait.last]
+        name = "" if spans else later.channels[0]
+        after = self._scores(wait.last + 1, min([*ends, end]), name)
+        best = max(after, key=lambda one: after[one], default="")
+        if after.get(best, 0.0) >= _OWN and best != next(iter(said.templates)):
+            ranked = dict(sorted(after.items(), key=lambda pair: -pair[1]))
+        elif spans and reading.says(_AGAIN, wait.last + 1, end):
+            ranked = dict(said.templates)
+        else:
+            return found
+        template = self.sentence.catalogue.template(next(iter(ranked)))
+        channels = template.channels if spans and template else later.channels
+        moved = replace(later, first=wait.last + 1) if spans else later
+        return [said, replace(moved, channels=tuple(channels), templates=ranked), *found[1:]]
+
+    def _with_closing(self, found: list[Message]) -> list[Message]:
+        """Add the message after the last wait, if only the one before it has a channel."""
+        pauses = self.sentence.pauses
+        if not found or not pauses or not self.sentence.channel_mentions:
+            return found
+        wait, before, end = pauses[-1], found[-1], len(self.sentence.reading.words) - 1
+        if before.last >= wait.first or any(first > wait.last for first, _ in self.sentence.elses):
+            return found
+        said = self._unchannelled(wait.last + 1, end)
+        lasts = [one.last for one in found[:-1]] + [one.last for one in pauses[:-1]]
+        low = max(lasts, default=-1) + 1
+        own = self._scores(low, wait.first - 1, before.channels[0])
+        if not said or not own or not self.sentence.reading.says(_SENDS, wait.last + 1, end):
+            return found
+        best = next(iter(said[0].templates))
+        if min(max(own.values()), said[0].templates[best]) < _OWN or own.get(best, 0.0) >= _OWN:
+            return found
+        ranked = dict(sorted(own.items(), key=lambda pair: -pair[1]))
+        same = next(iter(self._on_channel(said[0], before.channels[0])), "") == best
+        channels = before.channels[:1] if same else said[0].channels
+        closing = replace(said[0], first=wait.last + 1, channels=channels)
+        return [*found[:-1], replace(before, templates=ranked), closing]
+
+    def _opening(self, high: int) -> Message | None:
+        """Return what the words up to the first wait ask to send, on its template's channel."""
+        named = [item for item in self.sentence.template_mentions
+                 if item.share >= _WHOLE and item.last <= high]  # fmt: skip
+        verbs = self.sentence.reading.find(_SENDS, 0, high)
+        if not named and not verbs:
+            return None
+        scores = self._scores(0, high, "")
+        if max(scores.values(), default=0.0) < _OWN:
+            return None
+        first = named[-1].first if named else verbs[-1][0]
+        whole = self._unchannelled(0, high)
+        return replace(whole[0], first=first) if whole else None
 
     def is_unknown(self) -> bool:
         """Tell whether a message is named by words of which no template has any."""

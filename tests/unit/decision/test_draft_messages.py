@@ -213,8 +213,32 @@ def test_what_restricts_nobody_is_not_doubted(sentence: str) -> None:
         "Nhắn team kho qua Zalo lịch cúp điện nha",
         "Zalo lịch cúp điện cho tài xế của mình",
         "Ngưng giúp chị lịch nhắn cúp điện qua Zalo",
+        "Tắt giúp chị chiến dịch lịch cúp điện qua Zalo",
+        "Turn off the trade-in campaign by email",
+        "Nhắc team thu nợ xem lịch cúp điện qua Zalo",
+        "Tell the coaches about the trade-in offer by email",
     ],
 )
 def test_what_the_catalogue_lacks_is_not_sent(sentence: str) -> None:
     """Messages nobody has and people who are no customers."""
     assert Drafter(TELECOM, sentence).evidence < 0
+
+
+@pytest.mark.parametrize(
+    ("sentence", "plan"),
+    [
+        ("Gửi tin thu hồi bộ sạc cho hạng vàng, 3 ngày sau báo lịch cúp điện qua Zalo.",
+         [("tier", "eq", "vang"), ("sms", "recall"), (4320,), ("zalo", "outage")]),
+        ("Báo lịch cúp điện qua Zalo cho hạng vàng, 3 ngày sau gửi tin thu hồi bộ sạc.",
+         [("tier", "eq", "vang"), ("zalo", "outage"), (4320,), ("sms", "recall")]),
+        ("Email the trade-in offer to pro members, then two days later send the dividend notice.",
+         [("plan", "eq", "pro"), ("email", "trade_in"), (2880,), ("email", "dividend")]),
+        ("Hạng vàng: chờ 2 giờ rồi báo lịch cúp điện qua Zalo.",
+         [("tier", "eq", "vang"), (120,), ("zalo", "outage")]),
+        ("Gửi lịch cúp điện cho hạng vàng qua Zalo sau 2 giờ.",
+         [("tier", "eq", "vang"), (120,), ("zalo", "outage")]),
+    ],
+)  # fmt: skip
+def test_both_messages_around_a_wait_are_sent(sentence: str, plan: list[tuple[Any, ...]]) -> None:
+    """The one without a channel goes on the other's, if its template has that, or on its own."""
+    assert drafted(sentence) == plan
