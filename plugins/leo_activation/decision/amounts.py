@@ -18,7 +18,7 @@ from leo_activation.decision.lexicon import (
     words_of,
 )
 from leo_activation.decision.parts import NEGATED, Condition
-from leo_activation.decision.quantities import NEXT, Quantity, find_quantities
+from leo_activation.decision.quantities import NEXT, Quantity, find_quantities, fold
 from leo_activation.decision.reading import Reading, index_of, units_of
 from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
@@ -88,6 +88,10 @@ _NAMED = 0.3
 _NEARLY = 0.6
 # So little apart two attributes fit an amount alike.
 _SAME = 0.05
+# What it adds that an attribute counts over the very time that the sentence names.
+_OVER_TIME = 1.2
+# So much of a fact's name has to be said for an amount to be part of it.
+_WHOLE_FACT = 0.6
 # Who has the amount: that is no word of what is counted.
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
@@ -113,6 +117,7 @@ _COMPARED_AT = (
     r"tren|hon|duoi|it nhat|over|more than|at least|less than|chua|khong|toi thieu|under|at most|"
     r"no more than|fewer than|toi da"
 )
+_EQUALS = r"bang|equals?|=|dung bang"
 # A comparison that belongs to the time: "over the last 30 days".
 _OVER_LAST = r"over(?: the)? (?:last|past)|more than the (?:last|past)"
 # So far from a time stands what did not happen in it.
@@ -151,6 +156,12 @@ _SLANG = {"chai": 1_000_000, "lit": 100_000, "xi": 100_000}
 _LATE = r"\b(?:qua han|tre|cham|overdue|late|past due|dpd|arrears)\b"
 _NONE_OR_SOME = re.compile(rf"\b(?:{cue('none_or_some')})\b")
 _NONE_OR_SOME_OF = re.compile(rf"\b(?:{cue('none_or_some_of')})\b")
+# What counts months and is no month of the year: "Kỳ hạn (tháng)", "Months subscribed".
+_MONTHS_COUNTED = r"\bso thang\b|\((?:theo )?(?:thang|months?)\)|\bmonths\b|\bky han\b|\bterm\b"
+# What an amount in percent can be: "Hồ sơ hoàn thiện (%)".
+_PERCENTAGE = r"%|\b(?:phan tram|percent\w*|pct|ty le|ti le|rate)\b"
+# A number behind these is a size.
+_SIZES_SAID = ("cỡ", "sai", "số")
 _UNITS = (("months?|thang", 43_200), ("years?|nam", 525_600), ("weeks?|tuan", 10_080),
           ("hours?|gio|tieng", 60), ("minutes?|phut", 1))  # fmt: skip
 
@@ -197,6 +208,7 @@ class AmountReader:
         )
         return (
             named
+            or self._is_in_fact(index)
             or self._is_for_new(first)
             or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
@@ -204,6 +216,20 @@ class AmountReader:
             or self._is_in_template(index)
             or self._is_period(index)
         )
+
+    def _is_in_fact(self, index: int) -> bool:
+        """Tell whether a yes-or-no attribute holds an amount: "có con dưới 6 tuổi"."""
+        quantity, first, last = self.sentence.quantities[index]
+        for item in self.sentence.catalogue.attributes:
+            if item.type != "boolean" or not any(
+                (one.kind, one.value) == (quantity.kind, quantity.value)
+                for one in find_quantities(item.label)
+            ):
+                continue
+            for one in self.sentence.reading.mentions({item.name: item.label}):
+                if one.share >= _WHOLE_FACT and one.first <= first and last <= one.last + 1:
+                    return True
+        return False
 
     def _is_joined(self, first: int) -> bool:
         """Tell whether an amount only describes what follows: "the 48-hour sale"."""
@@ -231,6 +257,8 @@ class AmountReader:
         if self.sentence.reading.says(_COMPARED_AT, max(0, first - 2), first - 1):
             return False
         if self._is_range(index, index + 1) or self._is_followed(index):
+            return False
+        if self.sentence.reading.says(_EQUALS, first - 1, first - 1):
             return False
         given = self.sentence.reading.says(_VOUCHERS, first - 1, last + 1)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
@@ -267,7 +295,8 @@ class AmountReader:
         ends = reading.says(_LATELY, last + 1, last + 2)
         if quantity.value in _ONE_OF_THEM and any(high + 1 == first for _, _, high in others):
             return True
-        counted = any(True for _ in self._counted_over(quantity))
+        counted = any(one.kind == "plain" or item.unit == "vnd"
+                      for item in self._counted_over(quantity) for one, _, _ in others)  # fmt: skip
         compared = reading.says(_COMPARED_AT, max(0, first - 3), first - 1)
         compared = compared and not reading.says(_OVER_LAST, max(0, first - 3), first - 1)
         return (ends or led or counted) and not compared
@@ -438,9 +467,9 @@ class AmountReader:
         """Tell whether a comparison stands right behind an amount: "two or more"."""
         last = self.sentence.quantities[index][2]
         return any(
-            low == last + 1
+            low == last + 1 or self._follows(index, low, high)
             for _, words in _AFTER
-            for low, _ in self.sentence.reading.find(words, last + 1, last + 3)
+            for low, high in self.sentence.reading.find(words, last + 1, last + 3)
         )
 
     def _follows(self, index: int, low: int, high: int) -> bool:
@@ -448,6 +477,9 @@ class AmountReader:
         reading, last = self.sentence.reading, self.sentence.quantities[index][2]
         gap = reading.text_of(last + 1, low - 1)
         if len(gap.split()) > 3 or re.search(_APART_FROM, gap):
+            return False
+        if gap and reading.text_of(low, high) == "+":
+            # "Hơn 2 điểm bán + gói cơ bản" joins two conditions.
             return False
         others = self.sentence.quantities[index + 1 : index + 2]
         # "Under 18 or over 60": what stands right before the next amount is that one's.
@@ -555,9 +587,7 @@ class AmountReader:
     def _fitting(self, index: int) -> dict[str, float]:
         """Return the attributes that an amount may belong to, the one that the words name first."""
         quantity, first, last = self._whole_range(index)
-        numbers = [
-            item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
-        ]
+        numbers = self._numbers(index)
         low, high = self._window(first, last)
         heads = [*self.sentence.reading.find(_SUBJECT, low, high)]
         heads += self._comparing(low, first, is_time=quantity.kind == "duration")
@@ -573,6 +603,7 @@ class AmountReader:
         # "Hai con" are children; what is left is "còn".
         unit.discard("va")
         found = {}
+        over = self._over_time(index)
         for item in numbers:
             if amount_of(item, quantity) is None or self._is_of_money(item, quantity, last):
                 continue
@@ -583,6 +614,7 @@ class AmountReader:
             bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
             is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
             bonus += 0.6 if is_head else 0.0
+            bonus += _OVER_TIME if item.name in over else 0.0
             bonus += 0.3 * (
                 self._is_own_unit(item, quantity, last) + self._is_lapse(item, quantity, low, high)
             )
@@ -616,6 +648,41 @@ class AmountReader:
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
+    def _numbers(self, index: int) -> list[Attribute]:
+        """Return the attributes that an amount may be one of: a percentage is no age."""
+        numbers = [
+            item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
+        ]
+        if not self._is_percentage(index):
+            return numbers
+        rates = [
+            item for item in numbers if re.search(_PERCENTAGE, fold(f"{item.label} {item.name}"))
+        ]
+        return rates or [item for item in numbers if item.unit in ("count", "any")]
+
+    def _is_percentage(self, index: int) -> bool:
+        """Tell whether an amount is in percent: "70%", "dưới 50 phần trăm"."""
+        quantity, first, last = self.sentence.quantities[index]
+        reading = self.sentence.reading
+        behind = reading.sentence[reading.words[last].end :].lstrip()
+        says = reading.says(r"phan tram|percent|pct", last + 1, last + 2)
+        return quantity.kind == "plain" and (behind.startswith("%") or says)
+
+    def _over_time(self, index: int) -> set[str]:
+        """Return what counts over the time said beside an amount: "10 chuyến trong 30 ngày"."""
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind == "duration":
+            return set()
+        reading = self.sentence.reading
+        return {
+            item.name
+            for one, low, high in self.sentence.quantities
+            if one.kind == "duration" and self._is_one_clause(first, low)
+            and (reading.says(_DURING, max(0, low - 3), low - 1)
+                 or reading.says(_LATELY, high + 1, high + 2))
+            for item in self._counted_over(one)
+        }  # fmt: skip
+
     def _goes_on(self, index: int, before: Condition, fitting: Mapping[str, float]) -> bool:
         """Tell whether days are of the attribute before: "trễ trên 10 nhưng chưa quá 30 ngày"."""
         quantity, first, last = self._whole_range(index)
@@ -636,7 +703,11 @@ class AmountReader:
             return
         said = direction_said(self.sentence.reading, first, last)
         ways = {item.name: direction_of(item) for item in numbers if item.name in found}
+        aged = self.sentence.reading.says(r"tuoi|old", last + 1, last + 2)
         for name, way in ways.items():
+            if said == "since" and said in ways.values() and self._is_age(name) and not aged:
+                # "Hơn một tháng nay chưa mua" tells no child's age.
+                found[name] = min(found[name] - 0.6, 0.0)
             if not said or not way:
                 continue
             if way == said:
@@ -650,6 +721,8 @@ class AmountReader:
             said = self.sentence.reading.text_of(last, last)
             minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
             return minutes == [_counted_in(item)]
+        if quantity.kind == "duration" and _counts_months(item):
+            return self.sentence.reading.says(r"thang|months?|mths?", last, last)
         aged = re.search(r"\bage\b|tuoi", plain_label(item)) is not None
         if quantity.kind == "duration" and item.unit == "years" and not aged:
             return self.sentence.reading.says(r"nam|years?|yrs?", last, last)
@@ -685,8 +758,11 @@ class AmountReader:
 
     def _is_bare(self, quantity: Quantity, last: int) -> bool:
         """Tell whether nothing is counted, as in "readers over 50": then it is an age."""
-        plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
         words = self.sentence.reading.words
+        before = words[last - 1 : last] if last else []
+        if before and (before[0].typed in _SIZES_SAID or before[0].text == "size"):
+            return False
+        plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
         ends = last + 1 >= len(words) or self.sentence.reading.says(
             r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma|"
             r"(?:or|hoac|hay) (?:over|under|above|below|older|younger|tren|duoi|tu)",
@@ -944,7 +1020,7 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
     unit = _counted_in(attribute) if attribute.unit in ("any", "years", "count") else 0
     unit = _MONTH if _counts_months(attribute) else unit
     if unit and value == 0:
-        return None
+        return 0 if attribute.unit == "years" or _counts_months(attribute) else None
     if unit in (_MONTH, _YEAR):
         # Twelve months are a year, though thirty days are a month.
         months = value / _MONTH if value % _MONTH == 0 else value / _YEAR * 12
@@ -958,7 +1034,8 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
 
 def _counts_months(attribute: Attribute) -> bool:
     """Tell whether an attribute counts months that are left or gone, and is none of the year."""
-    return attribute.unit == "month" and bool(direction_of(attribute))
+    said = direction_of(attribute) or re.search(_MONTHS_COUNTED, fold(attribute.label))
+    return attribute.unit == "month" and bool(said)
 
 
 def _counted_in(attribute: Attribute) -> int:
