@@ -467,9 +467,9 @@ class AmountReader:
         """Tell whether a comparison stands right behind an amount: "two or more"."""
         last = self.sentence.quantities[index][2]
         return any(
-            low == last + 1 or self._follows(index, low, high)
+            low == last + 1
             for _, words in _AFTER
-            for low, high in self.sentence.reading.find(words, last + 1, last + 3)
+            for low, _ in self.sentence.reading.find(words, last + 1, last + 3)
         )
 
     def _follows(self, index: int, low: int, high: int) -> bool:
@@ -704,8 +704,9 @@ class AmountReader:
         said = direction_said(self.sentence.reading, first, last)
         ways = {item.name: direction_of(item) for item in numbers if item.name in found}
         aged = self.sentence.reading.says(r"tuoi|old", last + 1, last + 2)
+        lapsed = said == "since" and self.sentence.reading.says(_NOT_DONE, last + 1, last + 3)
         for name, way in ways.items():
-            if said == "since" and said in ways.values() and self._is_age(name) and not aged:
+            if lapsed and not aged and said in ways.values() and self._is_age_in_months(name):
                 # "Hơn một tháng nay chưa mua" tells no child's age.
                 found[name] = min(found[name] - 0.6, 0.0)
             if not said or not way:
@@ -777,6 +778,11 @@ class AmountReader:
             attribute.unit == "years"
             or re.search(r"\bage\b|tuoi", plain_label(attribute)) is not None
         )
+
+    def _is_age_in_months(self, name: str) -> bool:
+        """Tell whether an attribute is the age of somebody small."""
+        attribute = self.sentence.catalogue.attribute(name)
+        return attribute is not None and self._is_age(name) and attribute.unit != "years"
 
     def _is_month(self, name: str) -> bool:
         """Tell whether an attribute is a month of the year, such as the one of a birthday."""
