@@ -160,8 +160,6 @@ _NONE_OR_SOME_OF = re.compile(rf"\b(?:{cue('none_or_some_of')})\b")
 _MONTHS_COUNTED = r"\bso thang\b|\((?:theo )?(?:thang|months?)\)|\bmonths\b|\bky han\b|\bterm\b"
 # What an amount in percent can be: "Hồ sơ hoàn thiện (%)".
 _PERCENTAGE = r"%|\b(?:phan tram|percent\w*|pct|ty le|ti le|rate)\b"
-# A number behind these is a size.
-_SIZES_SAID = ("cỡ", "sai", "số")
 _UNITS = (("months?|thang", 43_200), ("years?|nam", 525_600), ("weeks?|tuan", 10_080),
           ("hours?|gio|tieng", 60), ("minutes?|phut", 1))  # fmt: skip
 
@@ -760,9 +758,6 @@ class AmountReader:
     def _is_bare(self, quantity: Quantity, last: int) -> bool:
         """Tell whether nothing is counted, as in "readers over 50": then it is an age."""
         words = self.sentence.reading.words
-        before = words[last - 1 : last] if last else []
-        if before and (before[0].typed in _SIZES_SAID or before[0].text == "size"):
-            return False
         plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
         ends = last + 1 >= len(words) or self.sentence.reading.says(
             r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma|"
