@@ -18,7 +18,7 @@ from leo_activation.decision.lexicon import (
     words_of,
 )
 from leo_activation.decision.parts import NEGATED, Condition
-from leo_activation.decision.quantities import NEXT, Quantity, find_quantities
+from leo_activation.decision.quantities import NEXT, Quantity, find_quantities, fold
 from leo_activation.decision.reading import Reading, index_of, units_of
 from leo_activation.decision.sentence import CHANNEL, Sentence, meanings_of, plain_label
 
@@ -86,12 +86,14 @@ _CLOSE = 0.2
 _NAMED = 0.3
 # The share of the best attribute's score that the one before needs to be meant again.
 _NEARLY = 0.6
-# What an attribute gains that counts over the very time that a sentence names.
-_OVER_PERIOD = 0.5
-# What it gains that is counted in the unit that is said, and loses where no age is spoken of.
-_OWN_UNIT, _AGE_UNSAID = 0.5, 0.8
+# What an attribute gains that is counted in the unit that is said.
+_OWN_UNIT = 0.5
 # So little apart two attributes fit an amount alike.
 _SAME = 0.05
+# What it adds that an attribute counts over the very time that the sentence names.
+_OVER_TIME = 1.2
+# So much of a fact's name has to be said for an amount to be part of it.
+_WHOLE_FACT = 0.6
 # Who has the amount: that is no word of what is counted.
 _SUBJECT = rf"(?:{cue('heads')})(?= (?:whose|who|that|with|ma|co|nao|da|dang)\b)"
 _LAPSES = r"since|chua|khong|tu lan|tu khi|last|gan nhat|cuoi|idle|inactive|vang|without|no"
@@ -119,10 +121,9 @@ _COMPARED_AT = (
 )
 # What did not happen for a time: "hasn't ridden for 30 days".
 _NOT_FOR = r"(?:\w+n t|not|never)(?: \w+){1,3} (?:for|in)"
+_EQUALS = r"bang|equals?|=|dung bang"
 # A comparison that belongs to the time: "over the last 30 days".
 _OVER_LAST = r"over(?: the)? (?:last|past)|more than the (?:last|past)"
-# What is numbered, so that a number behind it is no age: "giày cỡ 34", "room 12".
-_NUMBERED = r"co|size|so|ma|tang|phong|lo|ban|room|number|no|floor|seat|code|gate|table"
 # So far from a time stands what did not happen in it.
 _AROUND = 8
 _NOTHING = r"(?:chua|khong|chang|ko)(?: \w+){0,5}|no|never|none|zero|\w+n t"
@@ -147,11 +148,7 @@ _NO_THINGS = frozenset(
     "bi la thich nao plus are is have has cung tai song gioi ban except but excluding unless tru "
     "ngoai nhung neu khi not khong chua only just which that while".split()
 ) | {""}
-# What is a number of months, and what is one of the twelve.
-_MONTHS_COUNTED = (
-    r"\bso thang\b|\bmonths\b|\b(?:ky|thoi) han\b|\btham nien\b|\bthoi gian\b|\bterm\b|"
-    r"\btenure\b|\bduration\b|\btuoi\b"
-)
+# What is one of the twelve months.
 _MONTH_OF_YEAR = r"\b(?:sinh|birth\w*|bday)\b"
 # What no time at all is said in: "0 năm kinh nghiệm".
 _MINUTES_OF = {"nam": 525_600, "year": 525_600, "years": 525_600, "thang": 43_200,
@@ -168,6 +165,13 @@ _SLANG = {"chai": 1_000_000, "lit": 100_000, "xi": 100_000}
 _LATE = r"\b(?:qua han|tre|cham|overdue|late|past due|dpd|arrears)\b"
 _NONE_OR_SOME = re.compile(rf"\b(?:{cue('none_or_some')})\b")
 _NONE_OR_SOME_OF = re.compile(rf"\b(?:{cue('none_or_some_of')})\b")
+# What counts months and is no month of the year: "Kỳ hạn (tháng)", "Months subscribed".
+_MONTHS_COUNTED = (
+    r"\bso thang\b|\((?:theo )?(?:thang|months?)\)|\bmonths\b|\b(?:ky|thoi) han\b|\bterm\b|"
+    r"\btham nien\b|\bthoi gian\b|\btenure\b|\bduration\b"
+)
+# What an amount in percent can be: "Hồ sơ hoàn thiện (%)".
+_PERCENTAGE = r"%|\b(?:phan tram|percent\w*|pct|ty le|ti le|rate)\b"
 _UNITS = (("months?|thang", 43_200), ("years?|nam", 525_600), ("weeks?|tuan", 10_080),
           ("hours?|gio|tieng", 60), ("minutes?|phut", 1))  # fmt: skip
 
@@ -214,7 +218,7 @@ class AmountReader:
         )
         return (
             named
-            or self._is_in_flag(index)
+            or self._is_in_fact(index)
             or self._is_for_new(first)
             or self._is_joined(first)
             or self.sentence.pause_of(quantity, first, last) is not None
@@ -223,19 +227,19 @@ class AmountReader:
             or self._is_period(index)
         )
 
-    def _is_in_flag(self, index: int) -> bool:
-        """Tell whether an amount is part of what a yes or no is about: "có con dưới 6 tuổi"."""
+    def _is_in_fact(self, index: int) -> bool:
+        """Tell whether a yes-or-no attribute holds an amount: "có con dưới 6 tuổi"."""
         quantity, first, last = self.sentence.quantities[index]
-        near = {
-            item.name for item in self.sentence.reading.inside(max(0, first - 4), last + 3)
-            if item.last < first
-        }  # fmt: skip
-        return any(
-            any((one.value, one.after) == (quantity.value, quantity.after)
-                for one in find_quantities(item.label))
-            and near & (meanings_of(item) - _generic())
-            for item in self.sentence.catalogue.attributes if item.type == "boolean"
-        )  # fmt: skip
+        for item in self.sentence.catalogue.attributes:
+            if item.type != "boolean" or not any(
+                (one.kind, one.value) == (quantity.kind, quantity.value)
+                for one in find_quantities(item.label)
+            ):
+                continue
+            for one in self.sentence.reading.mentions({item.name: item.label}):
+                if one.share >= _WHOLE_FACT and one.first <= first and last <= one.last + 1:
+                    return True
+        return False
 
     def _is_joined(self, first: int) -> bool:
         """Tell whether an amount only describes what follows: "the 48-hour sale"."""
@@ -266,7 +270,7 @@ class AmountReader:
             return False
         if quantity.kind == "duration" and direction_said(self.sentence.reading, first, last):
             return False
-        if self.sentence.reading.says("bang|=", first - 1, first - 1):
+        if self.sentence.reading.says(_EQUALS, first - 1, first - 1):
             return False
         given = self.sentence.reading.says(_VOUCHERS, first - 1, last + 1)
         near = self.sentence.reading.inside(max(0, first - 4), last + 4)
@@ -303,7 +307,8 @@ class AmountReader:
         ends = reading.says(_LATELY, last + 1, last + 2)
         if quantity.value in _ONE_OF_THEM and any(high + 1 == first for _, _, high in others):
             return True
-        counted = any(True for _ in self._counted_over(quantity))
+        counted = any(one.kind == "plain" or item.unit == "vnd"
+                      for item in self._counted_over(quantity) for one, _, _ in others)  # fmt: skip
         return (ends or led or counted) and not self._is_compared(first)
 
     def _is_compared(self, first: int) -> bool:
@@ -607,9 +612,7 @@ class AmountReader:
     def _fitting(self, index: int) -> dict[str, float]:
         """Return the attributes that an amount may belong to, the one that the words name first."""
         quantity, first, last = self._whole_range(index)
-        numbers = [
-            item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
-        ]
+        numbers = self._numbers(index)
         low, high = self._window(first, last)
         heads = [*self.sentence.reading.find(_SUBJECT, low, high)]
         heads += self._comparing(low, first, is_time=quantity.kind == "duration")
@@ -625,6 +628,7 @@ class AmountReader:
         # "Hai con" are children; what is left is "còn".
         unit.discard("va")
         found = {}
+        over = self._over_time(index)
         for item in numbers:
             if amount_of(item, quantity) is None or self._is_of_money(item, quantity, last):
                 continue
@@ -635,14 +639,13 @@ class AmountReader:
             bonus = (0.25 if counts else 0.8) if meanings_of(item) & unit else 0.0
             is_head = bool(quantity.after) and not counts and quantity.after in _heads(item)
             bonus += 0.6 if is_head else 0.0
+            bonus += _OVER_TIME if item.name in over else 0.0
             bonus += _OWN_UNIT * self._is_own_unit(item, quantity, last)
             bonus += 0.3 * self._is_lapse(item, quantity, low, high)
-            bonus -= _AGE_UNSAID * self._is_unsaid_age(item, quantity, low, high)
             found[item.name] = (
                 score + bonus + _habit(item, quantity, self.sentence.reading, low, high)
             )
         self._point(index, numbers, found)
-        self._over_period(index, numbers, found)
         self._told_apart(found, low, high)
         things = {item.name for item in self.sentence.reading.inside(at, at)}
         if quantity.kind == "plain" and any(
@@ -669,6 +672,41 @@ class AmountReader:
             kept = {name: score for name, score in kept.items() if self._is_age(name)}
         return dict(sorted(kept.items(), key=lambda pair: -pair[1]))
 
+    def _numbers(self, index: int) -> list[Attribute]:
+        """Return the attributes that an amount may be one of: a percentage is no age."""
+        numbers = [
+            item for item in self.sentence.catalogue.attributes if item.type in ("number", "any")
+        ]
+        if not self._is_percentage(index):
+            return numbers
+        rates = [
+            item for item in numbers if re.search(_PERCENTAGE, fold(f"{item.label} {item.name}"))
+        ]
+        return rates or [item for item in numbers if item.unit in ("count", "any")]
+
+    def _is_percentage(self, index: int) -> bool:
+        """Tell whether an amount is in percent: "70%", "dưới 50 phần trăm"."""
+        quantity, first, last = self.sentence.quantities[index]
+        reading = self.sentence.reading
+        behind = reading.sentence[reading.words[last].end :].lstrip()
+        says = reading.says(r"phan tram|percent|pct", last + 1, last + 2)
+        return quantity.kind == "plain" and (behind.startswith("%") or says)
+
+    def _over_time(self, index: int) -> set[str]:
+        """Return what counts over the time said beside an amount: "10 chuyến trong 30 ngày"."""
+        quantity, first, last = self.sentence.quantities[index]
+        if quantity.kind == "duration":
+            return set()
+        reading = self.sentence.reading
+        return {
+            item.name
+            for one, low, high in self.sentence.quantities
+            if one.kind == "duration" and self._is_one_clause(first, low)
+            and (reading.says(_DURING, max(0, low - 3), low - 1)
+                 or reading.says(_LATELY, high + 1, high + 2))
+            for item in self._counted_over(one)
+        }  # fmt: skip
+
     def _goes_on(self, index: int, before: Condition, fitting: Mapping[str, float]) -> bool:
         """Tell whether days are of the attribute before: "trễ trên 10 nhưng chưa quá 30 ngày"."""
         quantity, first, last = self._whole_range(index)
@@ -689,7 +727,12 @@ class AmountReader:
             return
         said = direction_said(self.sentence.reading, first, last)
         ways = {item.name: direction_of(item) for item in numbers if item.name in found}
+        aged = self.sentence.reading.says(r"tuoi|old", last + 1, last + 2)
+        lapsed = said == "since" and self.sentence.reading.says(_NOT_DONE, last + 1, last + 3)
         for name, way in ways.items():
+            if lapsed and not aged and said in ways.values() and self._is_age_in_months(name):
+                # "Hơn một tháng nay chưa mua" tells no child's age.
+                found[name] = min(found[name] - 0.6, 0.0)
             if not said or not way:
                 continue
             if way == said:
@@ -697,44 +740,18 @@ class AmountReader:
             elif said in ways.values() or found[name] < _NAMED:
                 found[name] = min(found[name] - 0.6, 0.0)
 
-    def _over_period(
-        self, index: int, numbers: Sequence[Attribute], found: dict[str, float]
-    ) -> None:
-        """Prefer what is counted over the time that is named: "20 chuyến trong 30 ngày".
-
-        :param found: scores of attributes; changed here.
-        """
-        quantity, first, last = self.sentence.quantities[index]
-        if quantity.kind == "duration":
-            return
-        spans = [
-            one for at, (one, low, high) in enumerate(self.sentence.quantities)
-            if one.kind == "duration" and (0 < low - last <= _AROUND or 0 < first - high <= _AROUND)
-            and self._is_one_clause(first, low) and self._is_period(at)
-        ]  # fmt: skip
-        over = {item.name for one in spans for item in self._counted_over(one)}
-        for item in numbers:
-            if item.name in over and found.get(item.name, 0.0) > 0:
-                found[item.name] += _OVER_PERIOD
-
     def _is_own_unit(self, item: Attribute, quantity: Quantity, last: int) -> bool:
         """Tell whether an amount is said in the unit that an attribute's label names: "(tháng)"."""
         if quantity.kind == "duration" and item.unit in ("any", "count"):
             said = self.sentence.reading.text_of(last, last)
             minutes = [size for words, size in _UNITS if re.fullmatch(words, said)]
             return minutes == [_counted_in(item)]
+        if quantity.kind == "duration" and _counts_months(item):
+            return self.sentence.reading.says(r"thang|months?|mths?", last, last)
         aged = re.search(r"\bage\b|tuoi", plain_label(item)) is not None
         if quantity.kind == "duration" and item.unit == "years" and not aged:
             return self.sentence.reading.says(r"nam|years?|yrs?", last, last)
         return bool(re.fullmatch(r"m\d", quantity.after)) and quantity.after in plain_label(item)
-
-    def _is_unsaid_age(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:
-        """Tell whether a time would be an age in months or years, and nothing says how old."""
-        aged = re.search(r"\bage\b|tuoi", plain_label(item)) is not None
-        words = rf"tuoi|old|aged?|{cue('heads')}|be|con"
-        return (
-            quantity.kind == "duration" and aged and not self.sentence.reading.says(words, low, high)
-        )
 
     def _is_lapse(self, item: Attribute, quantity: Quantity, low: int, high: int) -> bool:
         """Tell whether an attribute counts since when something was not done, as the words do."""
@@ -766,11 +783,8 @@ class AmountReader:
 
     def _is_bare(self, quantity: Quantity, last: int) -> bool:
         """Tell whether nothing is counted, as in "readers over 50": then it is an age."""
-        plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
-        _, first, _ = next(item for item in self.sentence.quantities if item[2] == last)
-        if first and self.sentence.reading.says(_NUMBERED, first - 1, first - 1):
-            return False
         words = self.sentence.reading.words
+        plain = quantity.kind == "plain" and _YOUNGEST <= quantity.value <= _OLDEST
         ends = last + 1 >= len(words) or self.sentence.reading.says(
             r"[,;:.)]|gets?|should|receives?|thi|who|in|o|and|va|but|ma|"
             r"(?:or|hoac|hay) (?:over|under|above|below|older|younger|tren|duoi|tu)",
@@ -785,6 +799,11 @@ class AmountReader:
             attribute.unit == "years"
             or re.search(r"\bage\b|tuoi", plain_label(attribute)) is not None
         )
+
+    def _is_age_in_months(self, name: str) -> bool:
+        """Tell whether an attribute is the age of somebody small."""
+        attribute = self.sentence.catalogue.attribute(name)
+        return attribute is not None and self._is_age(name) and attribute.unit != "years"
 
     def _is_month(self, name: str) -> bool:
         """Tell whether an attribute is a month of the year, such as the one of a birthday."""
@@ -1053,11 +1072,9 @@ def _time_of(attribute: Attribute, quantity: Quantity) -> int | float | None:
 
 def _counts_months(attribute: Attribute) -> bool:
     """Tell whether an attribute counts months, and is none of the year: a term, a tenure."""
-    if attribute.unit != "month":
-        return False
-    label = plain_label(attribute)
+    label = fold(attribute.label)
     named = re.search(_MONTHS_COUNTED, label) and not re.search(_MONTH_OF_YEAR, label)
-    return bool(direction_of(attribute) or named)
+    return attribute.unit == "month" and bool(direction_of(attribute) or named)
 
 
 def _counted_in(attribute: Attribute) -> int:

@@ -219,8 +219,7 @@ class Engine:
     def _compile(self, asked: Sequence[_Asked]) -> Iterator[tuple[str, Decision]]:
         spec = asked[0].spec
         grammars = [
-            PlanGrammar(spec, item.request.instruction, advice=self._advice(item))
-            for item in asked
+            PlanGrammar(spec, item.request.instruction, advice=self._advice(item)) for item in asked
         ]
         written = choose_many(
             self.gemma,

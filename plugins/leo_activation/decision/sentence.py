@@ -362,9 +362,7 @@ class Sentence:
         follows = follows or self.reading.find(
             r"sau khi|after sending", self.clause_start(first), first - 1
         )
-        if not near and not follows:
-            return None
-        if not near and self.reading.says(r"roi", last + 1, last + 1) and not self._has_sent(first):
+        if not near and (not follows or self._has_passed(first, last)):
             return None
         word = self.reading.text_of(*near[-1]) if near else ""
         if word == "in" and not follows and self._is_counted_over(quantity):
@@ -389,9 +387,10 @@ class Sentence:
             return None
         return Pause(first, last, int(quantity.value), is_after=bool(near) and not follows)
 
-    def _has_sent(self, first: int) -> bool:
-        """Tell whether something is sent before a word, so that there is something to wait for."""
-        return self.has_message_between(-1, first) or self.reading.says(_SENT, 0, first - 1)
+    def _has_passed(self, first: int, last: int) -> bool:
+        """Tell whether a time is over, and nothing sent before it: "giao được 2 ngày rồi thì …"."""
+        sent = self.has_message_between(-1, first) or self.reading.says(_SENT, 0, first - 1)
+        return not sent and self.reading.says("roi", last + 1, last + 1)
 
     def _is_bounded(self, first: int, last: int) -> bool:
         """Tell whether a duration is compared after it: "in 10 days or less"."""

@@ -50,3 +50,44 @@ def test_the_number_meant(sentence: str, conditions: list[tuple[Any, ...]]) -> N
         (step.key[0], max(step.operators, key=lambda name: step.operators[name]), step.key[1])
         for step in Drafter(LIBRARY, sentence).steps if isinstance(step, Condition)
     ] == conditions  # fmt: skip
+
+
+GYM = ToolSpec(
+    parse_catalogue(
+        {
+            "templates": [
+                {"template_id": "hello", "channels": ["email", "zalo"], "label": "Thư thăm hỏi"},
+            ],
+            "attributes": [
+                {"name": "to_class", "type": "number", "unit": "days",
+                 "label": "Số ngày tới buổi tập kế tiếp"},
+                {"name": "months_in", "type": "number", "unit": "month",
+                 "label": "Số tháng đã tập"},
+                {"name": "visits_30d", "type": "number", "unit": "count",
+                 "label": "Số buổi trong 30 ngày"},
+                {"name": "visits", "type": "number", "unit": "count", "label": "Tổng số buổi"},
+                {"name": "profile", "type": "number", "unit": "count",
+                 "label": "Hồ sơ đã điền (%)"},
+                {"name": "age", "type": "number", "unit": "years", "label": "Tuổi"},
+            ],
+        }
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sentence", "conditions"),
+    [
+        ("Ai tập từ 6 tháng trở lên thì Zalo thư thăm hỏi", [("months_in", "gte", "6")]),
+        ("Email thư thăm hỏi cho người có trên 8 buổi trong 30 ngày",
+         [("visits_30d", "gt", "8")]),
+        ("Zalo thư thăm hỏi cho ai dưới 70%", [("profile", "lt", "70")]),
+        ("Email thư thăm hỏi to anyone under 50 percent", [("profile", "lt", "50")]),
+    ],
+)  # fmt: skip
+def test_the_unit_of_a_number(sentence: str, conditions: list[tuple[Any, ...]]) -> None:
+    """Months, a percentage and the time over which something is counted tell the attribute."""
+    assert [
+        (step.key[0], max(step.operators, key=lambda name: step.operators[name]), step.key[1])
+        for step in Drafter(GYM, sentence).steps if isinstance(step, Condition)
+    ] == conditions  # fmt: skip
