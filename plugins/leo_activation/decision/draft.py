@@ -8,7 +8,7 @@ the model still chooses among all that the grammar allows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
@@ -158,14 +158,14 @@ class Drafter:
         """Find what the sentence says."""
         attack = _attack(spec, sentence)
         text = _harmless(spec, sentence, attack)
-        self._is_attack = attack is not None and text == sentence
+        self.is_attack = attack is not None and text == sentence
         self.sentence = Sentence(spec, corrected(spec, text))
         self.conditions = ConditionReader(self.sentence).conditions
         self.messages = MessageReader(self.sentence, self.conditions).messages
-        self._told = background_end(self.sentence, self.conditions, self.messages)
-        asked = [item for item in self.conditions if item.first > self._told]
+        self.told = background_end(self.sentence, self.conditions, self.messages)
+        asked = [item for item in self.conditions if item.first > self.told]
         if len(asked) < len(self.conditions):
-            self.conditions = ConditionReader(self.sentence, self._told).conditions
+            self.conditions = ConditionReader(self.sentence, self.told).conditions
             self.messages = MessageReader(self.sentence, self.conditions).messages
         near = Audience(self.sentence, self.conditions, self.messages).nearest()
         if near:
@@ -246,7 +246,7 @@ class Drafter:
         ]
         events += [(self._stands_at(item), "message", item) for item in self.messages
                    if not self._is_refused(item)]  # fmt: skip
-        pauses = [item for item in self.sentence.pauses if item.first > self._told]
+        pauses = [item for item in self.sentence.pauses if item.first > self.told]
         events += [(item.first, "pause", item) for item in pauses]
         events += [(self._rest_begins(*place), "else", None) for place in self.sentence.elses]
         events += [(first, "else", None) for first in self._turns()]
@@ -575,6 +575,15 @@ class Drafter:
                     done.append(branch)
         return steps
 
+    def places(self, meanings: Collection[str]) -> set[int]:
+        """Return where words of the sentence have one of some meanings."""
+        return {
+            index
+            for item in self.sentence.reading.features
+            if item.name in meanings
+            for index in range(item.first, item.last + 1)
+        }
+
     @cached_property
     def evidence(self) -> float:
         """Return how much speaks for a request to send something, or, below 0, against it."""
@@ -583,7 +592,7 @@ class Drafter:
             item[0] in self.sentence.catalogue.channels for item in self.sentence.channel_mentions
         ):
             return -3.0
-        verb = reading.says(_SENDS) or self._is_named()
+        verb = reading.says(_SENDS) or self.is_named
         score = 2.0 if self.messages and self.sentence.channel_mentions else 0.0
         score += 1.0 if verb else 0.0
         score += 1.0 if self.conditions or self.sentence.pauses else 0.0
@@ -593,15 +602,16 @@ class Drafter:
             score -= 2.0
         if not self.messages:
             score -= 2.0
-        if self._is_asked() or self._is_for_others() or self._is_attack:
+        if self.is_asked or self.is_for_others or self.is_attack:
             score -= _REFUSED
         if self.is_doubtful:
             score -= _REFUSED
-        return score - _FORBIDDEN * (self._is_chore() + self._stops_all())
+        return score - _FORBIDDEN * (self.is_chore + self.stops_all)
 
-    def _is_named(self) -> bool:
+    @cached_property
+    def is_named(self) -> bool:
         """Tell whether a message and who is to get it stand there: "Toy sale for cat people"."""
-        begins = self._begins()
+        begins = self.begins
         opens = any(item.first <= begins + 1 for item in self.conditions)
         opens = opens or self.sentence.reading.says(":|-|–", begins)
         return bool(self.conditions) and any(
@@ -624,11 +634,12 @@ class Drafter:
         """Return who is meant, with what of it was not understood."""
         return Audience(self.sentence, self.conditions, self.messages)
 
-    def _is_asked(self) -> bool:
+    @cached_property
+    def is_asked(self) -> bool:
         """Tell whether somebody asks a question."""
-        reading, begins = self.sentence.reading, self._begins()
+        reading, begins = self.sentence.reading, self.begins
         asks = reading.sentence.rstrip().endswith("?") and not reading.says(_POLITE)
-        if asks or any(not self._is_never(*place) for place in reading.find(_ASKS, self._told + 1)):
+        if asks or any(not self._is_never(*place) for place in reading.find(_ASKS, self.told + 1)):
             return True
         opens = any(
             first == begins for first, _ in reading.find(_OPENS_QUESTION, begins, begins + 3)
@@ -643,23 +654,25 @@ class Drafter:
             r"chua|khong|ko|chang|hong|never", max(start, first - _BETWEEN), first - 1
         )
 
-    def _is_chore(self) -> bool:
+    @cached_property
+    def is_chore(self) -> bool:
         """Tell whether something else than sending is asked for."""
-        begins = self._begins()
+        begins = self.begins
         last = min(len(self.sentence.reading.words) - 1, begins + 4)
         return any(
             first == begins for first, _ in self.sentence.reading.find(_CHORES, begins, last)
         )
 
-    def _is_for_others(self) -> bool:
+    @cached_property
+    def is_for_others(self) -> bool:
         """Tell whether the message is for somebody who is no customer."""
         reading = self.sentence.reading
-        told = reading.words[self._told].end if self._told >= 0 else 0
+        told = reading.words[self.told].end if self.told >= 0 else 0
         if _names_receiver(reading.sentence[told:]):
             return True
         if any(
             not any(item.first <= last and first < item.first + 1 for item in self.conditions)
-            for first, last in reading.find(_OTHERS, self._told + 1)
+            for first, last in reading.find(_OTHERS, self.told + 1)
             if not self._is_favour(first, last) and reading.words[last].typed != "mẹ"
         ):
             return True
@@ -668,9 +681,9 @@ class Drafter:
     def _colleagues(self) -> Iterator[tuple[int, int]]:
         """Yield who at work is told something: "nhắc dược sĩ ca tối …", "Zalo cho tài xế …"."""
         reading = self.sentence.reading
-        for first, last in reading.find(_STAFF, self._told + 1):
+        for first, last in reading.find(_STAFF, self.told + 1):
             led = [
-                high for _, high in reading.find(_TELLS, max(self._told + 1, first - 4), first - 1)
+                high for _, high in reading.find(_TELLS, max(self.told + 1, first - 4), first - 1)
             ]
             if led and led[-1] == first - 1:
                 yield first, last
@@ -693,10 +706,11 @@ class Drafter:
             last >= len(reading.words) - 2
             and reading.says(r"cho (?:toi|minh|em|anh|chi|me)", first, last)
             and any(item.first < first for item in self.conditions)
-            and reading.says(r"thi|:|la|cu|he|giup|dum|gium|luon|het", self._told + 1, first)
+            and reading.says(r"thi|:|la|cu|he|giup|dum|gium|luon|het", self.told + 1, first)
         )
 
-    def _begins(self) -> int:
+    @cached_property
+    def begins(self) -> int:
         """Return the first word after "hãy", "please" and the like."""
         index = 0
         while (found := self.sentence.reading.find(_FILLERS, index, index + 4)) and found[0][
@@ -705,7 +719,8 @@ class Drafter:
             index = found[0][1] + 1
         return index
 
-    def _stops_all(self) -> bool:
+    @cached_property
+    def stops_all(self) -> bool:
         """Tell whether sending is forbidden, and nothing else is asked for."""
         if self.sentence.elses or any(
             {"ne", "not_contains"} & set(item.operators) for item in self.conditions

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
+from leo_activation.decision.asking import log_odds
 from leo_activation.decision.offers import Offers
 from leo_activation.decision.parser import END_CALL, END_TURN, ESCAPE, START_CALL, START_RESPONSE
 from leo_activation.decision.parts import Condition, Message, Pause, Step
@@ -29,7 +31,8 @@ CERTAINTY = "certainty"
 # each slot; with :data:`DOUBT` behind its name where the draft did not explain all of the
 # sentence. An adapter brings weights that were learned with it; without one the words decide.
 WORDS: Mapping[str, float] = {f"{slot}{end}": 60.0 for slot in SLOTS for end in ("", DOUBT)}
-_FULL_EVIDENCE = 2.0
+# The odds, as a logarithm, from which on it is sure that a sentence asks to send, or does not.
+_SURE = 3.0
 _OPENS_BRANCH = 2.5
 _KINDS: Mapping[type, str] = {Condition: "check", Message: "send", Pause: "wait"}
 
@@ -93,6 +96,11 @@ class PlanGrammar:
         self.offers = Offers(spec, sentence)
         self.steps: list[Step] = self.offers.draft.steps if advice else []
 
+    @cached_property
+    def asks(self) -> float:
+        """Return how sure the words are that a sentence asks to send, as a logarithm of odds."""
+        return log_odds(self.offers.draft)
+
     @property
     def spares_strangers(self) -> bool:
         """Tell whether the words leave out people whom the catalogue does not know."""
@@ -102,11 +110,16 @@ class PlanGrammar:
         """Return the state before the first token."""
         return State()
 
+    def options(self, state: State) -> dict[str, str]:
+        """Return the ways on from a state, with the text that each stands for."""
+        options: dict[str, str] = getattr(self, f"_{state.slot}")(state)
+        return options
+
     def choice(self, state: State) -> Choice | None:
         """Return what may come next, or none when the plan is complete."""
         if state.slot == "end":
             return None
-        options: dict[str, str] = getattr(self, f"_{state.slot}")(state)
+        options = self.options(state)
         if len(options) == 1 or not self.weights:
             return Choice(state.slot, options)
         name = self._weight_name(state.slot)
@@ -247,7 +260,7 @@ class PlanGrammar:
 
     def _weight_name(self, slot: str) -> str:
         draft = self.offers.draft
-        refused = slot == "start" and draft.evidence < 0 and not draft.is_doubtful
+        refused = slot == "start" and self.asks < 0 and not draft.is_doubtful
         return f"{slot}{'-' if refused else ''}{DOUBT if draft.is_doubtful else ''}"
 
     def _step(self, state: State) -> Step | None:
@@ -257,7 +270,7 @@ class PlanGrammar:
     def _advice(self, state: State) -> dict[str, float]:
         """Return what the sentence's own words say of a choice."""
         if state.slot == "start":
-            share = max(-1.0, min(1.0, self.offers.draft.evidence / _FULL_EVIDENCE))
+            share = max(-1.0, min(1.0, self.asks / _SURE))
             return {"call": share / 2, "none": -share / 2}
         coming = self.steps[state.at] if state.at < len(self.steps) else None
         if state.slot == "after":

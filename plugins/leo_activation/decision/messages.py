@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, zip_longest
 
@@ -79,6 +79,20 @@ _INSTEAD = (
 )
 _PEOPLE = rf"{cue('heads')}|all|every|each|nhung|cac|nhom|tat ca"
 _AUDIENCE = r"to|for|cho|toi|den|if|neu|who|whose|unless|except|tru"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What is said to be sent, in numbers of words.
+
+    :param words: that say what it is.
+    :param explained: of them, by the template that is drafted.
+    :param explained_by_any: by the template that explains most of them.
+    """
+
+    words: int
+    explained: int
+    explained_by_any: int
 
 
 class MessageReader:
@@ -198,6 +212,17 @@ class MessageReader:
             or self._is_of_something_else(item)
             for item in self.messages
         )
+
+    def topics(self, messages: Sequence[Message]) -> list[Topic]:
+        """Return how much of what is said to be sent is in the labels of templates."""
+        labels = {item.template_id: item.label for item in self.sentence.catalogue.templates}
+        found = []
+        for message in messages:
+            words = self._content_places(*self._topic_place(message))
+            own = labels.get(next(iter(message.templates), ""), "")
+            shared = max((self._shared(words, label) for label in labels.values()), default=0)
+            found.append(Topic(len(words), self._shared(words, own), shared))
+        return found
 
     def _is_of_something_else(self, message: Message) -> bool:
         """Tell whether most of what is to be sent is nothing that any template is about."""

@@ -69,6 +69,15 @@ class Audience:
         ends = {high for _, high in self.sentence.reading.find(_LEAVES_OUT)}
         return any(low - 1 in ends for low, _ in self._strange())
 
+    def has_strange_place(self) -> bool:
+        """Tell whether a place is named that no attribute knows."""
+        told = background_end(self.sentence, self._conditions, self._messages)
+        return any(
+            self._has_strange_place(low, high)
+            for low, high in self._regions()
+            if told < low <= high
+        )
+
     def nearest(self) -> list[Condition]:
         """Return the values that restrictions may mean of which only a part was said.
 

@@ -217,19 +217,27 @@ def is_refused(case: Case) -> bool:
 
 def advice_compiler(cases: Sequence[Case]) -> list[list[Call]]:
     """Return the plans that the words' advice alone amounts to: no model is asked."""
-    return [[] if is_refused(case) else _advised(case) for case in cases]
+    return [
+        [] if is_refused(case)
+        else advised_plan(PlanGrammar(ToolSpec(case.catalogue), case.instruction))
+        for case in cases
+    ]  # fmt: skip
 
 
-def _advised(case: Case) -> list[Call]:
-    spec = ToolSpec(case.catalogue)
-    grammar = PlanGrammar(spec, case.instruction)
+def advised_plan(grammar: PlanGrammar, *, begins: bool = False) -> list[Call]:
+    """Return the plan that the words' advice alone amounts to.
+
+    :param begins: write a plan even where the words advise none.
+    """
     state, text = grammar.start(), ""
+    if begins:
+        text, state = grammar.options(state)["call"], grammar.advance(state, "call")
     while (choice := grammar.choice(state)) is not None:
         ends = ("none", "stop", "done")
         label = max(choice.options, key=lambda name: (choice.advice.get(name, 0.0), name in ends))
         text += choice.options[label]
         state = grammar.advance(state, label)
-    return accept_output(spec, text)
+    return accept_output(grammar.spec, text)
 
 
 def keyword_compiler(cases: Sequence[Case]) -> list[list[Call]]:

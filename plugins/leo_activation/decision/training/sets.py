@@ -19,11 +19,12 @@ from leo_activation.decision.choose_prompt import choose_prompt
 from leo_activation.decision.parser import Call
 from leo_activation.paths import PROMPTS_FOLDER
 
-BLIND = "evaluation.v7"
+BLIND = "evaluation.v8"
 # One author each, most with a dozen catalogues, but for the last, which was blind once.
 FRESH = (
-    *(f"development.w{number}" for number in range(1, 26) if number not in (11, 22)),
+    *(f"development.w{number}" for number in range(1, 27) if number not in (11, 22)),
     "evaluation.v6",
+    "evaluation.v7",
 )
 DEVELOPMENT = (
     "development.v1",
