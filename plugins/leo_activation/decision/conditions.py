@@ -101,6 +101,8 @@ _MEMBERS_WHO = (
     r"thuoc|aged|over|under"
 )
 _ARTICLES = r"(?:the|our|an?|any|this|that)"
+# What those do who have a thing already: "everyone who does not hold a …".
+_OWNS = r"owns?|owning|have|has|having|holds?|holding|bought|uses?|using"
 # What customers are asked to do.
 _ASKED_FOR = (
     r"ask(?:ing)?(?: them)? (?:for|to)|invite|xin|moi|nhac|ru|keu|giuc|remind|request|to|for an?"
@@ -308,6 +310,7 @@ class ConditionReader:
         if self._is_spelt_out(item):
             return True
         led = reading.says(_AUDIENCE_LEAD, item.first - 1, item.first - 1) if item.first else True
+        led = led or reading.says(rf"(?:{_OWNS}) {_ARTICLES}", item.first - 2, item.first - 1)
         followed = reading.says(_FOLLOWS_GROUP, item.last + 1, item.last + 1)
         if self._is_told(item):
             return False

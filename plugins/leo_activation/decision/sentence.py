@@ -88,6 +88,8 @@ _IS_IN = (
     r"leaving|ends?|returns?|happen\w*|takes? place|flying|travell?ing|checking in|moving) in"
     r"(?: (?:exactly|just|only|about|at most|under|less than))?$"
 )
+# Men are "nam", which is not "nám", a trouble of the skin, though both fold to one word.
+_MEN = r"(?:males?|men|man|gentlemen|nam gioi|dan ong|quy ong)"
 # What stands between days and what happened before them; and what labels of days share.
 _AFTER_EVENT = r"(?:ke )?tu (?:khi|luc|ngay)|sau (?:khi|luc|ngay|buoi|lan)|after|following|since"
 _OF_DAYS = (
@@ -106,7 +108,7 @@ _DENIES = (
 _DOING = re.compile(
     r"\b(?:tung|bao gio|he|co|su dung|dung|xai|mua|dat|goi|thu|hoc|lam|choi|tham gia|dang ky|"
     r"trai nghiem|dich vu|san pham|mon|khoa|lop|dong|ever|yet|used?|bought|tried|taken|ordered|"
-    r"booked|have|having|got|an?|the|any|our|of|service|product)\b"
+    r"booked|hold|holding|own|owning|have|having|got|an?|the|any|our|of|service|product)\b"
 )
 _NOT_DENIED = r"\b(?:qua|duoi|tren|hon|it|gui|nhan|send|thi|chi|only|va|and|ma|but)\b|[,;.:\d]"
 
@@ -226,6 +228,11 @@ class Sentence:
 
     def _is_other_word(self, item: Mention) -> bool:
         """Tell whether the words around a value make another one of it: "10,000 dong"."""
+        if re.fullmatch(_MEN, self.reading.text_of(item.first, item.last)) and any(
+            value.name == item.best and value.label.lower().startswith("nám")
+            for attribute in self.catalogue.attributes for value in attribute.values
+        ):  # fmt: skip
+            return True
         found = self.reading.find(_NO_VALUES, max(0, item.first - 2), item.last + 2)
         return any(low <= item.first and item.last <= high for low, high in found)
 
