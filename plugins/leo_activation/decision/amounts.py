@@ -268,7 +268,13 @@ class AmountReader:
             return False
         if self._is_range(index, index + 1) or self._is_followed(index):
             return False
-        if quantity.kind == "duration" and direction_said(self.sentence.reading, first, last):
+        said = self.sentence.reading.text_of(first, last)
+        labels = " ".join(fold(item.label) for item in self.sentence.catalogue.templates)
+        if (
+            quantity.kind == "duration"
+            and said not in labels
+            and direction_said(self.sentence.reading, first, last)
+        ):
             return False
         if self.sentence.reading.says(_EQUALS, first - 1, first - 1):
             return False

@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from functools import cache
 
 from leo_activation.decision.draft import Drafter
-from leo_activation.decision.lexicon import COMMON, cue, features, words_of
+from leo_activation.decision.lexicon import ASKING_FILE, COMMON, cue, features, words_of
 from leo_activation.decision.messages import MessageReader
 from leo_activation.decision.parts import Message
 from leo_activation.decision.quantities import fold
 from leo_activation.decision.sentence import meanings_of
 from leo_activation.paths import PROMPTS_FOLDER
 
-ASKING_FILE = "asking.v1.json"
 # Turns of phrase that carry nothing of who or what is meant.
 _IDLE = "|".join(cue(name) for name in ("harmless", "turns", "heads", "sends", "everyone"))
 _SENDS, _EVERYONE = cue("sends"), cue("everyone")

@@ -20,6 +20,7 @@ from leo_activation.paths import PROMPTS_FOLDER
 
 LEXICON_FILE = "lexicon.v1.json"
 CUES_FILE = "cues.v1.json"
+ASKING_FILE = "asking.v1.json"
 PLACES_FILE = "places.v1.json"
 _LONGEST = 4
 _SYLLABLE = 3
@@ -145,8 +146,8 @@ def fold_name(name: str) -> str:
 
 
 # Raised with every change of the rules that read a sentence: memos and traces keep it.
-RULES_VERSION = "8"
-_WORDS = (LEXICON_FILE, CUES_FILE, PLACES_FILE)
+RULES_VERSION = "9"
+_WORDS = (LEXICON_FILE, CUES_FILE, PLACES_FILE, ASKING_FILE)
 
 
 @cache

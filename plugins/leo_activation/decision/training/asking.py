@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leo_activation.decision.asking import ASKING_FILE, facts, terms
+from leo_activation.decision.asking import facts, terms
 from leo_activation.decision.catalogue import Catalogue
 from leo_activation.decision.grammar import PlanGrammar
+from leo_activation.decision.lexicon import ASKING_FILE
 from leo_activation.decision.toolset import ToolSpec
 from leo_activation.decision.training.evaluation import advised_plan, is_refused, is_right
 from leo_activation.decision.training.sets import DEVELOPMENT, FRESH, HELD_OUT, read_cases
