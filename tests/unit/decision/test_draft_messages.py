@@ -143,7 +143,7 @@ def test_colleagues_get_no_message(sentence: str) -> None:
     ["Mấy chị VIP thì gửi email ưu đãi thu cũ đổi mới", "Hạng Vàng là Zalo lịch cúp điện cho chị"],
 )
 def test_a_form_of_address_is_no_receiver(sentence: str) -> None:
-    assert not Drafter(TELECOM, sentence)._is_for_others()
+    assert not Drafter(TELECOM, sentence).is_for_others
 
 
 @pytest.mark.parametrize(
