@@ -32,7 +32,7 @@ CERTAINTY = "certainty"
 # sentence. An adapter brings weights that were learned with it; without one the words decide.
 WORDS: Mapping[str, float] = {f"{slot}{end}": 60.0 for slot in SLOTS for end in ("", DOUBT)}
 # The odds, as a logarithm, from which on it is sure that a sentence asks to send, or does not.
-_SURE = 3.0
+_SURE = 6.0
 _OPENS_BRANCH = 2.5
 _KINDS: Mapping[type, str] = {Condition: "check", Message: "send", Pause: "wait"}
 
