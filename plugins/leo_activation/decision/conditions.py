@@ -19,6 +19,7 @@ from leo_activation.decision.quantities import fold
 from leo_activation.decision.reading import Mention, index_of
 from leo_activation.decision.sentence import (
     CHANNEL,
+    FORBIDS_SENDING,
     Sentence,
     denies_itself,
     meanings_of,
@@ -491,6 +492,9 @@ class ConditionReader:
                 if item.share < enough or self._is_taken(item) or self.sentence.is_in_channel(item):
                     continue
                 before = max(self.sentence.clause_start(item.first), item.first - 4)
+                # "Không gửi người đang mang thai" denies the message, and nothing of who they are.
+                forbids = self.sentence.reading.find(FORBIDS_SENDING, before, item.first - 1)
+                before = max([before, *(high + 1 for _, high in forbids)])
                 denied = self._is_denied(before, item.last) or (
                     self.sentence.reading.says(_SWITCHED_OFF, item.last + 1, item.last + 2)
                 )

@@ -474,6 +474,9 @@ class Drafter:
 
     def _is_out(self, item: Condition) -> bool:
         """Tell whether a condition leaves its customers out already: "trừ …, đừng phiền họ"."""
+        known = self.sentence.catalogue.attribute(item.key[0])
+        if known is not None and known.type in ("text", "set"):
+            return bool({"ne", "not_contains"} & set(item.operators))
         place = (item.first, item.last)
         return self.sentence.is_excepted(*place) or self.sentence.is_left_out(*place)
 
@@ -483,6 +486,8 @@ class Drafter:
         :param leads: whether this sentence names the customers first, or the message.
         """
         now = branches[-1]
+        if now.sends and self._says_again(now, item):
+            return
         opens = leads == "condition" and not self._trails(now, item)
         if now.is_silent or (now.sends and (opens or self._opens_group(now, item))):
             branches.append(Branch())
@@ -495,6 +500,14 @@ class Drafter:
                 self._add(now, *(other for one in silent if one.key[0] != item.key[0]
                                  for other in self._others(one)))  # fmt: skip
         self._add(branches[-1], item)
+
+    def _says_again(self, now: Branch, item: Condition) -> bool:
+        """Tell whether a group is only named again: "gói trị nám thì gửi cho khách bị nám"."""
+        later = any(self._stands_at(one) > item.first for one in self.messages)
+        return not later and any(
+            (one.key, one.operators, one.items) == (item.key, item.operators, item.items)
+            for one in now.conditions
+        )
 
     def _is_tail(self, now: Branch, item: Condition) -> bool:
         """Tell whether a condition says when the message before it is sent: "by email if …"."""

@@ -33,7 +33,7 @@ _LEFT_OUT = cue("left_out")
 _SPARES = cue("spares")
 _SPARES_AROUND = cue("spares_around")
 # Without accents "chừa" (spare) and "chưa" (not yet) are one word; before these it is the first.
-_FORBIDS = r"khoi|dungx|dung|khong|ko|mien|chua|ngung"
+FORBIDS_SENDING = r"(?:khoi|dungx|dung|khong|ko|mien|chua|ngung) (?:gui|nhan|bao|nhac|moi)"
 _SPARED_ENDS = rf"[,;.:!?()]|thi|con(?= lai)|and|but|nhung|ma|va|who (?:also )?have|{CHANNEL}"
 _SPARED = r"khach|nguoi|nhom|ai|may|nhung|cac|hoi|dan|hang|ben|nha|bon|dam"
 _NO_VALUES = cue("no_values")
@@ -556,7 +556,7 @@ class Sentence:
         between = self.reading.text_of(high + 1, first - 1)
         if re.fullmatch(r"not|non|bo|bo qua|skip|ngoai|loai|outside(?: of)?|k phai", words):
             return len(between.split()) <= 3 and not re.search(r"\d|cho ", between)
-        if re.match(rf"(?:{_FORBIDS}) (?:gui|nhan|bao|nhac|moi)", words):
+        if re.match(FORBIDS_SENDING, words):
             return not re.search(r",|\b(?:thi|gui|nhan|send)\b", between)
         if re.search(r"phai|thuoc|o$|la$|n ?t$|not in", words):
             return len(between.split()) <= 4
@@ -566,6 +566,12 @@ class Sentence:
         """Tell whether a yes-or-no mention is of those who are left out, whatever it denies."""
         start = self.clause_start(first)
         if self.is_spared(first, last) or self.reading.says(_LEFT_OUT, start, first):
+            return True
+        if any(
+            re.match(FORBIDS_SENDING, self.reading.text_of(low, high))
+            and high < first and self._reaches(low, high, first)
+            for low, high in self.reading.find(_EXCEPT, start, first)
+        ):  # fmt: skip
             return True
         if any(low <= last + 2 for low, _ in self.reading.find(_EXCEPT_AFTER, last + 1, last + 3)):
             return True

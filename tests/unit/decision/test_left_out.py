@@ -155,6 +155,15 @@ def test_nothing_is_sent_where_an_exception_is_not_understood(exception: str) ->
          [("deposit_paid", "eq", "false"), ("send",)]),
         ("Email the book discount to everyone except those who still owe us money.",
          [("debt", "eq", "0"), ("send",)]),
+        ("Email giảm giá sách cho mọi người, dĩ nhiên ai là khách sỉ rồi thì bỏ qua.",
+         NO_WHOLESALE),
+        ("Giảm giá sách thì email cho tất cả, đừng gửi khách đã đặt cọc giữ sách kẻo họ hỏi.",
+         [("deposit_paid", "eq", "false"), ("send",)]),
+        ("Email giảm giá sách cho độc giả lẻ, tuyệt đối không gửi người đã đặt cọc giữ sách.",
+         [("buyer", "eq", "reader"), ("deposit_paid", "eq", "false"), ("send",)]),
+        ("Sách truyện tranh thì Zalo giảm giá sách cho người thích truyện tranh, không gửi người đã "
+         "đặt cọc giữ sách", [("genres", "contains", "comics"), ("deposit_paid", "eq", "false"),
+                              ("send",)]),
     ],
 )  # fmt: skip
 def test_whoever_is_left_alone_gets_nothing(sentence: str, plan: list[tuple[Any, ...]]) -> None:
